@@ -1,6 +1,7 @@
 //! What the pages ask: JSON, in the shapes that the command prints with `--json`.
 
 mod across;
+mod export;
 mod latency;
 mod library;
 mod live;
@@ -28,6 +29,7 @@ pub(crate) fn routes() -> Router<Arc<State>> {
         .route("/runs/{run}/search", get(one::search))
         .route("/runs/{run}/diff", get(one::diff))
         .route("/runs/{run}/logs", get(logs::logs))
+        .route("/runs/{run}/export", get(export::export))
         .route("/runs/{run}/spans/{span}", get(one::span))
         .route("/running", get(running::running))
         .route("/patterns", get(across::patterns))
@@ -41,6 +43,6 @@ pub(crate) fn routes() -> Router<Arc<State>> {
 async fn unknown() -> Problem {
     Problem::not_found(
         "there is no such question; there are about, runs, counts, runs/RUN, runs/RUN/spans/SPAN, runs/RUN/search, \
-         runs/RUN/diff, runs/RUN/logs, running, patterns, latency, latency/region, library and live",
+         runs/RUN/diff, runs/RUN/logs, runs/RUN/export, running, patterns, latency, latency/region, library and live",
     )
 }

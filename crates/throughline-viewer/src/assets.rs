@@ -1,15 +1,14 @@
 //! The pages: files that are part of the crate. They hold no data, so everybody may read them.
 
-use std::io::Write as _;
 use std::sync::LazyLock;
 
 use axum::extract::{OriginalUri, Path};
-use axum::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use flate2::Compression;
-use flate2::write::GzEncoder;
 
+use crate::compressed::{gzip, takes_gzip};
 use crate::problem::Problem;
 
 /// A file, under a name that changes with its content.
@@ -28,7 +27,7 @@ impl Asset {
             name: format!("{stem}-{hash}.{extension}"),
             content_type,
             plain: plain.to_owned(),
-            compressed: compress(plain),
+            compressed: gzip(plain, Compression::best()),
         }
     }
 
@@ -43,21 +42,6 @@ impl Asset {
         headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
         response
     }
-}
-
-/// Empty if it can't be done, which memory alone could prevent.
-fn compress(plain: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(plain).and_then(|()| encoder.finish()).unwrap_or_default()
-}
-
-fn takes_gzip(headers: &HeaderMap) -> bool {
-    let encodings = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-    encodings.flat_map(|value| value.split(',')).any(|encoding| {
-        let mut parts = encoding.split(';').map(str::trim);
-        parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"))
-            && parts.next().is_none_or(|quality| !matches!(quality, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
-    })
 }
 
 static FILES: LazyLock<[Asset; 3]> = LazyLock::new(|| {

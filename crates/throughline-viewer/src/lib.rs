@@ -3,10 +3,12 @@
 mod access;
 mod api;
 mod assets;
+mod compressed;
 mod guard;
 mod leisure;
 mod log_files;
 mod log_line;
+mod one_file;
 mod parameters;
 mod problem;
 mod seen;
@@ -17,6 +19,7 @@ mod watchers;
 mod words;
 
 pub use access::{Access, Auth};
+pub use one_file::OneFile;
 pub use serve::BoundViewer;
 pub use viewer::{Viewer, ViewerBuilder, ViewerError};
 

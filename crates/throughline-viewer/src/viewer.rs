@@ -14,6 +14,7 @@ use throughline_core::{Readers, Redaction, Redactor, Throughline, TraceAnalytics
 use tokio::sync::Semaphore;
 
 use crate::access::Auth;
+use crate::compressed::compressed;
 use crate::log_files::LogFiles;
 use crate::state::{Source, State};
 use crate::watchers::Watchers;
@@ -102,6 +103,7 @@ impl Viewer {
     pub fn router(&self) -> Router {
         let state = &self.0;
         let api = api::routes()
+            .layer(from_fn(compressed))
             .layer(from_fn_with_state(Arc::clone(state), guard::within_limits))
             .layer(from_fn_with_state(Arc::clone(state), guard::authenticated));
         Router::new()

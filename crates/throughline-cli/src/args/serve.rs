@@ -36,4 +36,10 @@ pub(crate) struct ServeArgs {
     /// A name under which the pages are reached, where it is not localhost or an IP address; may be repeated
     #[arg(long, value_name = "NAME")]
     pub(crate) host: Vec<String>,
+    /// How many pages are told of what is new at once [default: 100]
+    #[arg(long, value_name = "PAGES")]
+    pub(crate) max_watchers: Option<usize>,
+    /// How many of these pages one client may have open, told apart by its address [default: 20]
+    #[arg(long, value_name = "PAGES")]
+    pub(crate) max_watchers_each: Option<usize>,
 }

@@ -51,6 +51,12 @@ pub(super) async fn run(args: &ServeArgs, store: &Store, screen: &mut Screen) ->
     for host in &args.host {
         viewer = viewer.host(host);
     }
+    if let Some(watchers) = args.max_watchers {
+        viewer = viewer.max_watchers(watchers);
+    }
+    if let Some(watchers) = args.max_watchers_each {
+        viewer = viewer.max_watchers_of_each_client(watchers);
+    }
     let viewer = viewer.build().map_err(|error| CliError::Usage(error.to_string()))?;
     let bound = viewer.bind(args.listen).await.map_err(|error| CliError::Usage(advice(&error)))?;
     let url = format!("http://{}/", bound.address());

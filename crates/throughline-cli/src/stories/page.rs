@@ -1,103 +1,26 @@
 //! One file that a browser shows, from a disk and without a network: what happened in runs, and their events.
 //!
-//! The events are JSON lines within the page, which [`events`] finds again: an import reads the page as it was exported.
+//! The viewer writes it. The events are JSON lines within the page, which [`events`] finds again: an import reads the page as it
+//! was exported.
 
 use std::io::{self, BufRead, Read, Write};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use hmac_sha256::Hash as Sha256;
-use serde_json::{Value, json};
-use throughline_core::TraceEvent;
+use throughline_viewer::OneFile;
 
 use super::Story;
-use crate::output::{clean, count, write_json};
 
-const SCRIPT: &str = include_str!("page/script.js");
-const STYLE: &str = include_str!("page/style.css");
 /// What every page begins with.
-pub(crate) const BEGINNING: &[u8] = b"<!doctype html>";
+pub(crate) const BEGINNING: &[u8] = OneFile::BEGINNING;
 /// The lines around the events.
-const BEGIN: &str = "<script type=\"application/x-ndjson\" id=\"events\">";
-const END: &str = "</script>";
+const BEGIN: &str = OneFile::BEFORE_EVENTS;
+const END: &str = OneFile::AFTER_EVENTS;
 
 /// Writes a page about runs.
 pub(crate) fn write(stories: &[Story], output: &mut dyn Write) -> io::Result<()> {
-    let title: Vec<String> = stories.iter().map(Story::title).collect();
-    let title = escape(&clean(&title.join(", ")));
-    let heading = format!("The story of {}", count(stories.len() as u64, "run"));
-    // Only this script and this style may do anything, and nothing may be fetched or sent.
-    let policy = format!(
-        "default-src 'none'; script-src '{}'; style-src '{}'; base-uri 'none'; form-action 'none'",
-        hash(SCRIPT),
-        hash(STYLE)
-    );
-    output.write_all(BEGINNING)?;
-    write!(
-        output,
-        "\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"referrer\" content=\"no-referrer\">\n\
-         <title>{title}</title>\n<style>{STYLE}</style></head>\n<body><h1>{heading}</h1>\n\
-         <main id=\"main\"><p>This page shows its contents by a script, which is switched off. The events are in its source, one a \
-         line; <code>throughline import</code> reads them.</p></main>\n\
-         <script type=\"application/json\" id=\"stories\">"
-    )?;
-    let told: Vec<Value> = stories.iter().map(told).collect();
-    within_script(output, &told)?;
-    writeln!(output, "{END}\n{BEGIN}")?;
-    for story in stories {
-        for event in story.query.spans().flat_map(|span| span.events()) {
-            within_script::<TraceEvent>(output, event)?;
-        }
-    }
-    write!(output, "{END}\n<script>{SCRIPT}</script>\n</body></html>\n")
-}
-
-/// What the script shows of a run.
-fn told(story: &Story) -> Value {
-    let explanation = story.query.explain();
-    let difference = story.good.as_deref().map(|good| {
-        json!({ "good": clean(&good.title()), "started": good.run.started, "diff": story.query.diff(&good.query) })
+    let page = stories.iter().fold(OneFile::new(), |page, story| {
+        page.run(&story.query, story.good.as_deref().map(|good| &good.query))
     });
-    json!({
-        "title": clean(&story.title()),
-        "run": story.run,
-        "headline": explanation.headline,
-        "statements": explanation.statements,
-        "cause": explanation.cause,
-        "nodes": story.query.tree().nodes,
-        "sagas": story.query.compensation_ledger().sagas,
-        "outcomes": story.query.decisions().outcomes,
-        "difference": difference,
-    })
-}
-
-/// Writes JSON that can't end the element it is in, in a line.
-fn within_script<T: serde::Serialize + ?Sized>(output: &mut dyn Write, value: &T) -> io::Result<()> {
-    let mut line = Vec::new();
-    write_json(&mut line, &value, false)?;
-    // JSON has this sign in texts alone.
-    for part in line.split_inclusive(|byte| *byte == b'<') {
-        match part.strip_suffix(b"<") {
-            Some(before) => {
-                output.write_all(before)?;
-                output.write_all(b"\\u003c")?;
-            }
-            None => output.write_all(part)?,
-        }
-    }
-    Ok(())
-}
-
-/// As a policy names a script or a style: [by its hash](https://www.w3.org/TR/CSP3/#match-element-to-source-list).
-fn hash(text: &str) -> String {
-    format!("sha256-{}", BASE64.encode(Sha256::hash(text.as_bytes())))
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    page.write(output)
 }
 
 /// The events in a page, as JSON lines.
@@ -161,24 +84,6 @@ impl<R: BufRead> Read for Events<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_page_itself_is_small() {
-        let mut page = Vec::new();
-        write(&[], &mut page).unwrap();
-        assert!(page.len() < 100 << 10, "{} bytes", page.len());
-        assert!(page.starts_with(BEGINNING));
-    }
-
-    #[test]
-    fn nothing_in_json_ends_the_element_that_it_is_in() {
-        let mut out = Vec::new();
-        let text = "</script><!-- <script>\u{2028}";
-        within_script(&mut out, text).unwrap();
-        let written = String::from_utf8(out).unwrap();
-        assert!(!written.contains('<'), "{written}");
-        assert_eq!(serde_json::from_str::<String>(&written).unwrap(), text);
-    }
 
     #[test]
     fn events_are_found_between_their_lines_alone() {

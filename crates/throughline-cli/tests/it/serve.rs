@@ -108,3 +108,40 @@ fn what_would_show_the_runs_to_everybody_is_refused_with_what_to_do() {
         assert!(!said.stderr.contains("tulip"), "{}", said.stderr);
     }
 }
+
+#[test]
+fn a_run_that_is_taken_along_is_read_back_as_it_was() {
+    let sandbox = Sandbox::with_sagas();
+    let serving = Serving::begin(&sandbox, &[]);
+    let listed = sandbox.json(&["list"]);
+    let id = listed["runs"][0]["trace_id"].as_str().unwrap();
+    let answer = serving.get(&format!("/api/runs/{id}/export"), "");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let page = answer.split_once("\r\n\r\n").unwrap().1;
+    // The very file that the command writes.
+    let other = Sandbox::empty();
+    other.write("run.html", page);
+    let said = other.run(&["import", "run.html", "--redaction", "off"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    let export = ["export", id];
+    assert_eq!(other.run(&export).stdout, sandbox.run(&export).stdout);
+    assert_eq!(page, sandbox.run(&["export", id, "--format", "html"]).stdout);
+}
+
+#[test]
+fn as_many_pages_are_told_of_news_as_the_command_says() {
+    let sandbox = Sandbox::with_sagas();
+    let watch = |serving: &Serving| {
+        let mut socket = TcpStream::connect(&serving.address).unwrap();
+        write!(socket, "GET /api/live HTTP/1.1\r\nhost: {}\r\n\r\n", serving.address).unwrap();
+        let mut status = String::new();
+        BufReader::new(socket.try_clone().unwrap()).read_line(&mut status).unwrap();
+        (status.split(' ').nth(1).unwrap().to_owned(), socket)
+    };
+    for (options, refused) in [(["--max-watchers", "1"], "503"), (["--max-watchers-each", "1"], "429")] {
+        let serving = Serving::begin(&sandbox, &options);
+        let (status, _held) = watch(&serving);
+        assert_eq!(status, "200", "{options:?}");
+        assert_eq!(watch(&serving).0, refused, "{options:?}");
+    }
+}

@@ -14,6 +14,7 @@ use throughline_core::{
     Filter, Page, Relation, RunSummary, SpanId, Timestamp, TraceEvent, TraceId, TraceQuery, beside,
 };
 
+use super::runs::named;
 use crate::access::Access;
 use crate::leisure::at_leisure;
 use crate::parameters::{Named, Parameters};
@@ -64,8 +65,8 @@ pub(crate) async fn run(
     let read_at = Timestamp::now();
     let query = Arc::new(query);
     let asked = Arc::clone(&query);
+    // For how long a run has been at work the page says itself, as it goes on.
     let mut explanation = at_leisure(move || asked.explain()).await?;
-    explanation.add_moment(read_at);
     // What lies beside it, as the command has it.
     beside::add_process(&mut explanation, &*seen.reader, &query).await?;
     beside::add_children(&mut explanation, &*seen.reader, &related.caused, None).await?;
@@ -97,7 +98,7 @@ pub(super) fn run_id(id: &str) -> Result<TraceId, Problem> {
     })
 }
 
-async fn read(seen: &Seen, id: &str) -> Result<TraceQuery, Problem> {
+pub(super) async fn read(seen: &Seen, id: &str) -> Result<TraceQuery, Problem> {
     let query = seen.query(run_id(id)?).await?;
     if query.spans().len() == 0 {
         return Err(Problem::not_found(
@@ -201,13 +202,27 @@ pub(crate) async fn diff(
     let seen = state.source.seen_with(access);
     let here = read(&seen, &id).await?;
     let other = match with {
-        Some(other) => other,
-        None => last_good(&seen, &here).await?.to_string(),
+        Some(other) => meant(&seen, &other, run_id(&id)?, access).await?,
+        None => last_good(&seen, &here).await?,
     };
-    let there = read(&seen, &other).await?;
+    let there = read(&seen, &other.to_string()).await?;
     let with = there.summary().ok_or_else(|| Problem::not_found("there is no such run"))?;
     let diff = at_leisure(move || here.diff(&there)).await?;
     Ok(Json(Compared { with, diff }))
+}
+
+/// The run that is meant by its id, the beginning of its id, its key or its request: the last that is another one.
+async fn meant(seen: &Seen, name: &str, here: TraceId, access: Access) -> Result<TraceId, Problem> {
+    if let Ok(id) = name.parse() {
+        return Ok(id);
+    }
+    let found = named(seen, name, access).await?;
+    let other = found.iter().filter(|run| run.trace_id != here).max_by_key(|run| run.started);
+    other.map(|run| run.trace_id).ok_or_else(|| {
+        Problem::not_found(
+            "no other run has this key, or an id that begins so; the list of runs has them all",
+        )
+    })
 }
 
 /// The last good run of the same workflow.

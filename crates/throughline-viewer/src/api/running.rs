@@ -7,12 +7,13 @@ use axum::extract::State as Shared;
 use axum::{Extension, Json};
 use serde::Serialize;
 use throughline_core::open::{AtWork, Deployment, at_work};
-use throughline_core::{Cursor, Page, Timestamp};
+use throughline_core::{Cursor, OpenRun, Page, Paged, ReadError, Timestamp, TraceId};
 
 use super::wanted::Wanted;
 use crate::access::Access;
 use crate::parameters::Parameters;
 use crate::problem::Problem;
+use crate::seen::Seen;
 use crate::state::State;
 
 /// For how long nothing happens in a run that is stuck, as `throughline running` has it by default.
@@ -35,16 +36,30 @@ pub(crate) struct Running {
     read_at: Timestamp,
 }
 
+/// Those of some runs that are open.
+async fn open_of(seen: &Seen, ids: &[TraceId]) -> Result<Vec<OpenRun>, ReadError> {
+    let mut runs = Vec::new();
+    for id in ids {
+        if let Some(run) = seen.reader.run(*id).await?.filter(|run| run.state.is_open()) {
+            runs.push(OpenRun::of(run, &seen.reader.trace(*id).await?));
+        }
+    }
+    Ok(runs)
+}
+
 /// Open runs, the oldest first, each with the step that it is in, its process, and how long such runs usually take.
 pub(crate) async fn running(
     Shared(state): Shared<Arc<State>>,
     Extension(access): Extension<Access>,
     parameters: Parameters,
 ) -> Result<Json<Running>, Problem> {
-    let wanted = Wanted::of(parameters, access, &["limit", "after"])?;
+    let wanted = Wanted::of(parameters, access, &["id", "limit", "after"])?;
     let seen = state.source.seen_with(access);
     let check = seen.reader.safe_to_deploy(STUCK_AFTER).await?;
-    let found = seen.reader.open_runs(&Page { limit: wanted.limit, after: wanted.after }).await?;
+    let found = match wanted.ids.is_empty() {
+        true => seen.reader.open_runs(&Page { limit: wanted.limit, after: wanted.after }).await?,
+        false => Paged { items: open_of(&seen, &wanted.ids).await?, next: None },
+    };
     let runs = at_work(&*seen.reader, seen.analytics.as_deref(), &state.usual_times, found.items).await?;
     Ok(Json(Running {
         safe_to_deploy: check.is_safe(),

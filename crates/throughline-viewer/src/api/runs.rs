@@ -52,21 +52,31 @@ pub(crate) async fn list(
 ) -> Result<Json<Listed>, Problem> {
     let wanted = Wanted::of(parameters, access, Wanted::LIST)?;
     let seen = state.source.seen_with(access);
+    if !wanted.ids.is_empty() {
+        let mut runs = Vec::new();
+        for id in &wanted.ids {
+            runs.extend(seen.reader.run(*id).await?);
+        }
+        let looked_at = runs.len();
+        return Ok(Json(Listed { named: Vec::new(), runs, next: None, looked_at }));
+    }
     let named = match (&wanted.text, &wanted.after) {
         (Some(text), None) => named(&seen, text, access).await?,
         _ => Vec::new(),
     };
     let mut listed = match wanted.view {
         Some(View::Stuck) => stuck(&seen, &wanted).await?,
-        Some(View::Orphaned) => found(&seen, &wanted, EXAMINED, true).await?,
-        None => found(&seen, &wanted, LOOKED_AT, false).await?,
+        Some(View::Orphaned) => found(&seen, &wanted, true).await?,
+        None => found(&seen, &wanted, false).await?,
     };
     listed.named = named;
     Ok(Json(listed))
 }
 
 /// Runs that are found by looking at one after the other.
-async fn found(seen: &Seen, wanted: &Wanted, most: usize, orphaned: bool) -> Result<Listed, ReadError> {
+async fn found(seen: &Seen, wanted: &Wanted, orphaned: bool) -> Result<Listed, ReadError> {
+    let is_examined = orphaned || wanted.asks_for_a_choice();
+    let most = if is_examined { EXAMINED } else { LOOKED_AT };
     let mut filter = wanted.filter(&seen.veil);
     if orphaned && filter.event_type.is_none() {
         filter = filter.event_type("saga:*");
@@ -77,14 +87,14 @@ async fn found(seen: &Seen, wanted: &Wanted, most: usize, orphaned: bool) -> Res
     let next = loop {
         // Asking for no more than are missing keeps the cursor at the last run that was looked at.
         page.limit = wanted.limit - runs.len();
-        if orphaned {
+        if is_examined {
             page.limit = page.limit.min(READ_AT_ONCE);
         }
         let found = seen.reader.runs(&filter, &page).await?;
         let is_last = !page.turn(&found)?;
         looked_at += found.items.len();
         for run in found.items.into_iter().filter(|run| wanted.wants(run)) {
-            if !orphaned || left_something(seen, run.trace_id).await? {
+            if !is_examined || is_found_in(seen, run.trace_id, wanted, orphaned).await? {
                 runs.push(run);
             }
         }
@@ -98,9 +108,11 @@ async fn found(seen: &Seen, wanted: &Wanted, most: usize, orphaned: bool) -> Res
     Ok(Listed { named: Vec::new(), runs, next, looked_at })
 }
 
-async fn left_something(seen: &Seen, run: TraceId) -> Result<bool, ReadError> {
+/// Whether what a run has to be read for is in it: what it left behind, and what was chosen.
+async fn is_found_in(seen: &Seen, run: TraceId, wanted: &Wanted, orphaned: bool) -> Result<bool, ReadError> {
     let query = seen.query(run).await?;
-    Ok(query.compensation_ledger().orphaned().next().is_some())
+    Ok((!orphaned || query.compensation_ledger().orphaned().next().is_some())
+        && wanted.has_choice(query.spans().flat_map(|span| span.events())))
 }
 
 /// Runs of a living process in which nothing has happened for a while, the last started first.
@@ -122,7 +134,8 @@ async fn stuck(seen: &Seen, wanted: &Wanted) -> Result<Listed, Problem> {
             true => seen.reader.trace(run.trace_id).await?,
             false => Vec::new(),
         };
-        if wanted.wants(&run) && fold::run_matches(&filter, &run, events.iter()) {
+        if wanted.wants(&run) && fold::run_matches(&filter, &run, events.iter()) && wanted.has_choice(&events)
+        {
             runs.push(run);
         }
     }
@@ -149,7 +162,7 @@ fn place_of(cursor: &Cursor) -> Result<Place, Problem> {
 }
 
 /// The runs with this id, key or request id.
-async fn named(seen: &Seen, text: &str, access: Access) -> Result<Vec<RunSummary>, ReadError> {
+pub(super) async fn named(seen: &Seen, text: &str, access: Access) -> Result<Vec<RunSummary>, ReadError> {
     let mut runs: Vec<RunSummary> = Vec::new();
     if (PREFIX..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         for id in seen.reader.find_by_id_prefix(&text.to_ascii_lowercase(), NAMED).await? {
@@ -176,6 +189,8 @@ pub(crate) struct Counts {
     running: Option<usize>,
     stuck: Option<usize>,
     interrupted: Option<usize>,
+    /// Neither ended nor in the hands of any process: imported ones.
+    unfinished: Option<usize>,
 }
 
 /// How many of the runs that a filter finds failed, and how many are open now. Stores count by time and workflow, and what open runs
@@ -192,23 +207,23 @@ pub(crate) async fn counts(
         _ => None,
     };
     if wanted.asks_for_events() {
-        return Ok(Json(Counts { failed, running: None, stuck: None, interrupted: None }));
+        return Ok(Json(Counts { failed, running: None, stuck: None, interrupted: None, unfinished: None }));
     }
     let check = seen.reader.safe_to_deploy(STUCK_AFTER).await?;
     let filter = wanted.filter(&seen.veil);
-    let of_filter = |runs: &[OpenSummary]| {
-        let is_wanted = |run: &&OpenSummary| {
-            run.summary.state != RunState::Unfinished
-                && wanted.wants(&run.summary)
-                && fold::run_matches(&filter, &run.summary, std::iter::empty())
-        };
-        Some(runs.iter().filter(is_wanted).count())
+    let is_wanted = |run: &&OpenSummary| {
+        wanted.wants(&run.summary) && fold::run_matches(&filter, &run.summary, std::iter::empty())
     };
+    let is_unfinished = |run: &&OpenSummary| run.summary.state == RunState::Unfinished;
+    let of_filter =
+        |runs: &[OpenSummary]| Some(runs.iter().filter(is_wanted).filter(|run| !is_unfinished(run)).count());
+    let open = [&check.running, &check.stuck, &check.interrupted].into_iter().flatten();
     Ok(Json(Counts {
         failed,
         running: of_filter(&check.running),
         stuck: of_filter(&check.stuck),
         interrupted: of_filter(&check.interrupted),
+        unfinished: Some(open.filter(is_wanted).filter(is_unfinished).count()),
     }))
 }
 

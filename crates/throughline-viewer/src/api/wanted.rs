@@ -1,6 +1,9 @@
 //! [`Wanted`], what a request asks for.
 
-use throughline_core::{Cursor, Filter, RunState, RunSummary, Scope, Timestamp, Veil};
+use throughline_core::names::data;
+use throughline_core::{
+    Cursor, Filter, RunState, RunSummary, Scope, Timestamp, TraceEvent, TraceId, TypeMatch, Veil,
+};
 
 use crate::access::Access;
 use crate::parameters::Parameters;
@@ -13,13 +16,15 @@ const MOST: usize = 200;
 /// What a filter of runs consists of.
 macro_rules! filters {
     ($($more:literal),*) => {
-        &["since", "until", "workflow", "service", "key", "type", "tag", "attr", "q" $(, $more)*]
+        &["since", "until", "workflow", "service", "key", "type", "tag", "attr", "choice", "q" $(, $more)*]
     };
 }
 
 /// Which runs a request is about.
 #[derive(Debug, Default)]
 pub(crate) struct Wanted {
+    /// These runs, whatever else is asked.
+    pub(crate) ids: Vec<TraceId>,
     pub(crate) states: Vec<RunState>,
     pub(crate) view: Option<View>,
     pub(crate) since: Option<Timestamp>,
@@ -30,6 +35,8 @@ pub(crate) struct Wanted {
     event_type: Option<String>,
     tags: Vec<String>,
     attrs: Vec<(String, String)>,
+    /// What was chosen in a decision.
+    choice: Option<String>,
     /// What any text of a run is to contain, in upper or lower case.
     pub(crate) text: Option<String>,
     pub(crate) limit: usize,
@@ -49,13 +56,14 @@ impl Wanted {
     /// What the filters of a list and of its counts are.
     pub(crate) const FILTERS: &[&str] = filters!();
     /// What a list takes.
-    pub(crate) const LIST: &[&str] = filters!("state", "view", "after", "limit");
+    pub(crate) const LIST: &[&str] = filters!("id", "state", "view", "after", "limit");
 
     /// What these parameters ask for, to somebody with this access; all have to be among those that are known.
     pub(crate) fn of(parameters: Parameters, access: Access, known: &[&str]) -> Result<Self, Problem> {
         let mut wanted = Self { limit: LIMIT, ..Self::default() };
         for (name, value) in parameters.only(known)? {
             match name.as_str() {
+                "id" => wanted.ids = ids(&value)?,
                 "state" => wanted.states = value.split(',').map(state).collect::<Result<_, _>>()?,
                 "view" => wanted.view = Some(view(&value)?),
                 "since" => wanted.since = Some(moment(&name, &value)?),
@@ -70,6 +78,10 @@ impl Wanted {
                         "you may not see attributes and tags, nor search for them",
                     ));
                 }
+                "choice" if access != Access::All => {
+                    return Err(Problem::forbidden("you may not see choices, nor search for them"));
+                }
+                "choice" => wanted.choice = Some(value),
                 "tag" => wanted.tags.push(value),
                 "attr" => wanted.attrs.push(attr(&value)?),
                 "q" => wanted.text = Some(value),
@@ -124,7 +136,25 @@ impl Wanted {
 
     /// Whether the events of a run have to be read to know whether it is wanted.
     pub(crate) fn asks_for_events(&self) -> bool {
-        self.event_type.is_some() || !self.tags.is_empty() || !self.attrs.is_empty()
+        self.event_type.is_some()
+            || !self.tags.is_empty()
+            || !self.attrs.is_empty()
+            || self.asks_for_a_choice()
+    }
+
+    /// Whether it is about runs in which something was chosen, which no filter of a store finds.
+    pub(crate) fn asks_for_a_choice(&self) -> bool {
+        self.choice.is_some()
+    }
+
+    /// Whether one of the events, all of a run, is a decision of the type that is asked for with the choice that is asked for.
+    pub(crate) fn has_choice<'e>(&self, events: impl IntoIterator<Item = &'e TraceEvent>) -> bool {
+        let Some(choice) = &self.choice else { return true };
+        let of_type = self.event_type.as_deref().map(TypeMatch::parse);
+        events.into_iter().any(|event| {
+            of_type.as_ref().is_none_or(|of_type| of_type.matches(&event.event_type))
+                && event.data.as_ref().and_then(|data| data.get(data::CHOICE)?.as_str()) == Some(choice)
+        })
     }
 
     /// Whether a run is in one of the states that are asked for, and has the text in it.
@@ -147,6 +177,13 @@ fn has_text(run: &RunSummary, text: &str) -> bool {
         .chain(errors.flat_map(|error| [&error.kind, &error.message]))
         .any(|found| found.to_lowercase().contains(text))
         || run.trace_id.to_string().starts_with(text)
+}
+
+fn ids(text: &str) -> Result<Vec<TraceId>, Problem> {
+    let ids: Option<Vec<TraceId>> = text.split(',').map(|id| id.parse().ok()).collect();
+    ids.filter(|ids| ids.len() <= MOST).ok_or_else(|| {
+        Problem::bad_request(format!("`id` is up to {MOST} ids of runs, each of 32 hex digits, with commas"))
+    })
 }
 
 fn state(name: &str) -> Result<RunState, Problem> {

@@ -1,13 +1,16 @@
 //! What the questions answer.
 
+use std::io::Read as _;
 use std::time::Duration;
 
+use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 use throughline_core::testing::run;
 use throughline_core::{MemoryStore, Throughline, Timestamp};
-use throughline_viewer::Viewer;
+use throughline_viewer::{Access, Auth, OneFile, Viewer};
+use tokio::io::AsyncReadExt as _;
 
-use crate::http::Server;
+use crate::http::{PATIENCE, Server};
 use crate::story;
 
 struct Setting {
@@ -125,6 +128,107 @@ async fn a_run_is_told_as_the_command_tells_it_with_the_spans_as_evidence() {
 }
 
 #[tokio::test]
+async fn a_run_is_found_by_the_request_that_it_came_from_also_where_that_became_a_pseudonym() {
+    let Setting { throughline, server } = setting().await;
+    let (plain, events) = story::asked_run("letter-1", "req-77");
+    throughline.ingest(events).await.unwrap();
+    let (personal, events) = story::asked_run("letter-2", "ada@example.org");
+    throughline.ingest(events).await.unwrap();
+    for (request, id) in [("req-77", plain), ("ada@example.org", personal)] {
+        let found = server.ask(&format!("runs?q={request}")).await;
+        assert_eq!(found["named"].as_array().unwrap().len(), 1, "{found}");
+        assert_eq!(found["named"][0]["trace_id"], id.to_string());
+    }
+    // Who may not see attributes can't try out their values.
+    let auth = Auth::hook(|_| Access::WithoutPayloads);
+    let less = Server::of(&Viewer::of(&throughline).auth(auth).build().unwrap()).await;
+    let found = less.ask("runs?q=req-77").await;
+    assert_eq!((&found["named"], &found["runs"]), (&json!([]), &json!([])));
+    assert_eq!(less.ask("runs?q=letter-1").await["named"][0]["trace_id"], plain.to_string());
+}
+
+#[tokio::test]
+async fn runs_are_asked_for_by_their_ids_and_by_what_was_chosen_in_them() {
+    let Setting { throughline, server } = setting().await;
+    let refused = story::refused_loan(&throughline, "loan-1").await;
+    let granted = story::granted_loan(&throughline, "loan-2").await;
+    let waiting = story::waiting_loan(&throughline, "loan-3").await;
+    let (_, events) = story::uneven_run();
+    throughline.ingest(events).await.unwrap();
+    let none = "0123456789abcdef0123456789abcdef";
+    let both = server.ask(&format!("runs?id={granted},{none},{refused}")).await;
+    assert_eq!(keys(&both), ["loan-2", "loan-1"]);
+    // Of those, what runs now is told with its step.
+    let open = server.ask(&format!("running?id={refused},{}", waiting.id)).await;
+    assert_eq!(open["runs"].as_array().unwrap().len(), 1);
+    assert_eq!(open["runs"][0]["current"]["name"], "stage:manual-review");
+    for (question, expected) in [
+        ("choice=secured", &["loan-1"][..]),
+        ("choice=unsecured", &[]),
+        ("choice=post", &["order-88"]),
+        ("type=ai:collateral&choice=secured", &["loan-1"]),
+        // The choice is one of that decision.
+        ("type=ai:collateral&choice=post", &[]),
+        ("choice=secured&state=succeeded", &[]),
+        ("view=stuck&choice=secured", &[]),
+        ("view=orphaned&choice=secured", &["loan-1"]),
+        ("view=orphaned&choice=post", &[]),
+    ] {
+        assert_eq!(keys(&server.ask(&format!("runs?{question}")).await), expected, "{question}");
+    }
+}
+
+#[tokio::test]
+async fn a_run_is_taken_along_as_one_file_with_all_of_its_events() {
+    let Setting { throughline, server } = setting().await;
+    story::granted_loan(&throughline, "loan-1").await;
+    let id = story::refused_loan(&throughline, "loan-2").await;
+    let answer = server.get(&format!("/api/runs/{id}/export")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.header("content-disposition"), Some("attachment; filename=\"run.html\""));
+    let page = answer.text();
+    let events: Vec<Value> = page
+        .lines()
+        .skip_while(|line| *line != OneFile::BEFORE_EVENTS)
+        .skip(1)
+        .take_while(|line| *line != OneFile::AFTER_EVENTS)
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let recorded = throughline.reader().unwrap().trace(id).await.unwrap();
+    let recorded: Vec<_> = recorded.iter().map(|event| serde_json::to_value(event).unwrap()).collect();
+    assert_eq!(events.len(), recorded.len());
+    assert!(recorded.iter().all(|event| events.contains(event)));
+    assert!(page.contains("loan-approval loan-2") && page.contains("\"good\":\"loan-approval loan-1\""));
+    assert_eq!(server.get("/api/runs/0123456789abcdef0123456789abcdef/export").await.status, 404);
+}
+
+#[tokio::test]
+async fn what_is_large_is_compressed_for_those_who_take_it_and_news_are_not() {
+    let Setting { throughline, server } = setting().await;
+    throughline.ingest(story::failed_runs(20)).await.unwrap();
+    let plain = server.get("/api/runs").await;
+    assert_eq!((plain.header("content-encoding"), plain.header("vary")), (None, Some("accept-encoding")));
+    let gzip = [("accept-encoding", "gzip")];
+    let compressed = server.send("GET", "/api/runs", &gzip).await;
+    assert_eq!(compressed.header("content-encoding"), Some("gzip"));
+    assert!(
+        compressed.body.len() * 5 < plain.body.len(),
+        "{} of {}",
+        compressed.body.len(),
+        plain.body.len()
+    );
+    let mut text = String::new();
+    GzDecoder::new(&compressed.body[..]).read_to_string(&mut text).unwrap();
+    assert_eq!(text, plain.text());
+    assert_eq!(server.send("GET", "/api/about", &gzip).await.header("content-encoding"), None);
+    let mut live = server.open("GET", "/api/live", &gzip, "close").await;
+    let mut head = [0; 2_000];
+    let read = tokio::time::timeout(PATIENCE, live.read(&mut head)).await.unwrap().unwrap();
+    let head = String::from_utf8_lossy(&head[..read]).to_ascii_lowercase();
+    assert!(head.starts_with("http/1.1 200") && !head.contains("content-encoding"), "{head}");
+}
+
+#[tokio::test]
 async fn runs_are_compared_with_the_last_good_one_or_with_any_other() {
     let Setting { throughline, server } = setting().await;
     let alone = story::refused_loan(&throughline, "loan-1").await;
@@ -138,6 +242,16 @@ async fn runs_are_compared_with_the_last_good_one_or_with_any_other() {
     assert_eq!(compared["diff"], serde_json::to_value(queries.0.diff(&queries.1)).unwrap());
     let other = server.ask(&format!("runs/{refused}/diff?with={alone}")).await;
     assert_eq!(other["with"]["trace_id"], alone.to_string());
+    // Any other by its key or the beginning of its id.
+    for (name, id) in [("loan-1", alone), ("loan-2", good), (&alone.to_string()[..20], alone)] {
+        let other = server.ask(&format!("runs/{refused}/diff?with={name}")).await;
+        assert_eq!(other["with"]["trace_id"], id.to_string(), "{name}");
+    }
+    // Its own key is that of no other run.
+    for name in ["loan-3", "loan-9"] {
+        let none = server.get(&format!("/api/runs/{refused}/diff?with={name}")).await;
+        assert!(none.status == 404 && none.error().contains("no other run"), "{}", none.text());
+    }
 }
 
 #[tokio::test]
@@ -280,6 +394,7 @@ async fn what_a_question_does_not_know_is_refused_by_name() {
         (&format!("{run}/search"), "text"),
         (&format!("{run}/diff"), "against"),
         (&format!("{run}/logs"), "level"),
+        (&format!("{run}/export"), "format"),
     ] {
         for value in ["x", ""] {
             let answer = server.get(&format!("/api/{question}?{unknown}={value}")).await;
@@ -361,6 +476,7 @@ async fn what_is_asked_wrongly_is_answered_with_what_can_be_asked() {
         ("runs?state=broken", 400, "interrupted"),
         ("runs?view=all", 400, "orphaned"),
         ("runs?since=yesterday", 400, "2026-"),
+        ("runs?id=loan-1", 400, "32 hex digits"),
         ("runs?limit=0", 400, "from 1 to"),
         ("runs?limit=100000", 400, "from 1 to"),
         ("runs?attr=tenant", 400, "tenant=acme"),

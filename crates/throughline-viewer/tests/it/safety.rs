@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::routing::get;
 use throughline_core::{
     BoxError, EventSink, Filter, MemoryFeed, MemoryStore, Page, Redaction, Throughline, TraceEvent,
 };
@@ -15,6 +16,9 @@ use crate::stubborn::Stubborn;
 
 const TOKEN: &str = "a token of enough length";
 
+/// All that a stage ever took.
+const REGION: &str = "from=2000-01-01T00:00:00Z&to=2999-01-01T00:00:00Z&least_us=0&most_us=9000000000";
+
 /// Every question, of a run that is there.
 async fn questions(throughline: &Throughline) -> Vec<String> {
     let reader = throughline.reader().unwrap();
@@ -25,6 +29,8 @@ async fn questions(throughline: &Throughline) -> Vec<String> {
     ["about", "runs", "counts", "running", "patterns", "library", "runs?q=loan", "runs?view=orphaned"]
         .map(str::to_owned)
         .into_iter()
+        .chain(["runs?id=", "running?id="].map(|question| format!("{question}{id}")))
+        .chain(["latency?type=stage:*".to_owned(), format!("latency/region?type=stage:*&{REGION}")])
         .chain([format!("runs/{id}"), format!("runs/{id}/search?q=a"), format!("runs/{id}/diff?with={id}")])
         .chain(events.iter().map(|event| format!("runs/{id}/spans/{}", event.span_id)))
         .collect()
@@ -228,11 +234,19 @@ async fn a_function_of_the_service_decides_request_by_request_how_much_is_shown(
     for payload in payloads {
         assert!(seen.contains(payload), "{payload} is there to be hidden");
     }
+    // A file has the payloads in it.
+    let export = throughline.reader().unwrap().runs(&Filter::new(), &Page::first(1)).await.unwrap();
+    let export = format!("runs/{}/export", export.items[0].trace_id);
+    assert!(as_role(&server, &export, "ops").await.text().contains("71500"));
+    let refused = as_role(&server, &export, "support").await;
+    assert_eq!(refused.status, 403);
+    assert!(refused.error().contains("has its payloads in it"), "{}", refused.text());
     // What may not be seen can't be tried out either.
     for (question, role, status) in [
         ("runs?attr=user=ada", "support", 403),
         ("runs?tag=of-acme", "support", 403),
         ("counts?tag=of-acme", "support", 403),
+        ("runs?choice=secured", "support", 403),
         ("runs?tag=of-acme", "ops", 200),
         ("runs", "bug", 500),
         ("runs", "ops", 200),
@@ -374,15 +388,29 @@ async fn a_store_that_is_silent_down_or_panics_is_answered_for() {
         (Stubborn::Down, 503, "the disk is gone"),
         (Stubborn::Panicking, 500, "the viewer panicked"),
     ] {
-        let viewer = Viewer::over(store.readers()).timeout(Duration::from_millis(200)).build().unwrap();
+        // There are log files, whose lines are looked for once the store has said when the run was.
+        let folder = tempfile::tempdir().unwrap();
+        let viewer = Viewer::over(store.readers()).logs(folder.path()).timeout(Duration::from_millis(200));
+        let viewer = viewer.build().unwrap();
+        // Nested in a service, which answers its own requests meanwhile.
+        let host = Router::new().route("/own", get(|| async { "as ever" }));
+        let host = Server::router(host.nest("/ops", viewer.router())).await;
         let server = Server::of(&viewer).await;
-        for question in
-            ["runs", "counts", "running", "patterns", "library", "runs/0123456789abcdef0123456789abcdef"]
-        {
+        let run = "runs/0123456789abcdef0123456789abcdef";
+        let of_run = ["", "/spans/0123456789abcdef", "/search?q=a", "/diff", "/logs", "/export"]
+            .map(|part| format!("{run}{part}"));
+        let of_all = ["runs", "runs?view=stuck", "counts", "running", "patterns", "library"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(["latency?type=a".to_owned(), format!("latency/region?type=a&{REGION}")]);
+        for question in of_all.chain(of_run) {
             let answer = server.get(&format!("/api/{question}")).await;
+            let nested = format!("/ops/api/{question}");
             assert_eq!(answer.status, status, "{store:?} {question}: {}", answer.text());
             assert!(answer.error().contains(part), "{store:?} {question}: {}", answer.text());
             assert!(!answer.text().contains("tulip"), "{}", answer.text());
+            let (nested, own) = tokio::join!(host.get(&nested), host.get("/own"));
+            assert_eq!((nested.status, own.status, &*own.text()), (status, 200, "as ever"), "{question}");
         }
         assert_eq!(server.get("/api/about").await.status, 200, "the viewer is still there");
     }

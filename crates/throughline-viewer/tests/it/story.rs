@@ -3,12 +3,17 @@
 use std::time::Duration;
 
 use serde_json::json;
+use throughline_core::names::attrs::REQUEST_ID;
+use throughline_core::query::CompensationState;
+use throughline_core::testing::run;
 use throughline_core::{
-    Attrs, BoxError, ErrorInfo, MemoryFeed, MemoryStore, Redaction, SagaFailed, SpanId, Status, Throughline,
-    Timestamp, TraceEvent, TraceId,
+    Attrs, BoxError, ErrorInfo, InstanceId, MemoryFeed, MemoryStore, Redaction, SagaFailed, SpanId, Status,
+    Throughline, Timestamp, TraceEvent, TraceId,
 };
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+use crate::http::until;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoanError {
@@ -360,4 +365,145 @@ pub(crate) fn shipped_runs(count: u64) -> Vec<TraceEvent> {
         ]
     };
     (0..count).flat_map(ship).collect()
+}
+
+/// A run of ten seconds: a decision against the scores, a quick step, a slow one with a shorter one beside it, and a result.
+pub(crate) fn uneven_run() -> (TraceId, Vec<TraceEvent>) {
+    let mut run = run("shop").key("order-88").at(Timestamp::now().minus(Duration::from_secs(3_600)));
+    let data = |data: serde_json::Value| data.as_object().cloned();
+    run.point("ai:carrier");
+    run.edit(|event| {
+        event.tags = vec!["decision".into()];
+        event.status = Status::Success;
+        event.data = data(json!({
+            "choice": "post",
+            "alternatives": [
+                { "name": "post", "score": 0.3, "reason": "a parcel of 4 kg" }, { "name": "air", "score": 0.7 },
+            ],
+        }));
+    });
+    let quick = run.begin("stage:quick");
+    run.pass(Duration::from_millis(1));
+    run.succeed(quick);
+    let beside = run.begin("stage:beside");
+    let slow = run.begin("stage:slow");
+    run.edit(|event| {
+        event.attrs = Attrs::new().with("carrier", "post");
+        event.tags = vec!["expensive".into()];
+        event.data = data(json!({ "input": { "parcel": "p-1" }, "depot": "north" }));
+    });
+    run.pass(Duration::from_secs(2));
+    run.succeed(beside);
+    run.pass(Duration::from_secs(7));
+    run.succeed(slow);
+    run.edit(|event| event.data = data(json!({ "output": { "track": "t-99" } })));
+    run.pass(Duration::from_secs(1));
+    run.complete_run();
+    run.edit(|event| event.data = data(json!({ "output": { "parcels": vec!["p-1"; 100] } })));
+    (run.trace_id(), run.events())
+}
+
+/// The run of a request.
+pub(crate) fn asked_run(key: &str, request: &'static str) -> (TraceId, Vec<TraceEvent>) {
+    let mut run = run("mail").key(key).at(Timestamp::now().minus(Duration::from_secs(60)));
+    run.root();
+    run.edit(|event| event.attrs = Attrs::new().with(REQUEST_ID, request));
+    run.complete_run();
+    (run.trace_id(), run.events())
+}
+
+/// Runs that failed, with as much to say about it as is usual.
+pub(crate) fn failed_runs(count: usize) -> Vec<TraceEvent> {
+    let began = Timestamp::now().minus(Duration::from_secs(600));
+    let failed = |number: usize| {
+        let mut run = run("invoice")
+            .key(&format!("invoice-{number}"))
+            .at(began.plus(Duration::from_secs(number as u64)));
+        let step = run.begin("stage:render");
+        let why = format!("line {number}: {}", "no price is known for this article and day; ".repeat(8));
+        run.fail(step, "billing::render::RenderError::NoPrice", &why);
+        run.fail_run("billing::InvoiceError::Render", &why);
+        run.events()
+    };
+    (0..count).flat_map(failed).collect()
+}
+
+/// A run whose step was tried three times, each time with a call in it, of which the first two failed.
+pub(crate) fn called_run() -> (TraceId, Vec<TraceEvent>) {
+    let mut run = run("shop").key("order-89").at(Timestamp::now().minus(Duration::from_secs(60)));
+    for attempt in 1..=3 {
+        run.pass(Duration::from_millis(200));
+        let step = run.begin("stage:ask");
+        run.edit(|event| event.attempt = Some(attempt));
+        let call = run.begin_in(step, "http:bureau");
+        run.edit(|event| event.attrs = Attrs::new().with("peer", format!("bureau-{attempt}")));
+        run.pass(Duration::from_millis(300));
+        if attempt < 3 {
+            run.fail(call, "Timeout", "no answer");
+            run.fail(step, "Timeout", "no answer");
+        } else {
+            run.succeed(call);
+            run.succeed(step);
+        }
+    }
+    run.complete_run();
+    (run.trace_id(), run.events())
+}
+
+/// A loan that was dropped in its second step: what that did is in doubt, and the first is undone without its caller.
+pub(crate) async fn doubtful_loan(throughline: &Throughline, key: &str) -> TraceId {
+    let (entered, in_step) = oneshot::channel();
+    let run = throughline.workflow("loan-approval").key(key.to_owned()).run(|ctx| async move {
+        let id = ctx.trace_id();
+        let saga = ctx.saga("loan-approval").run(|saga| async move {
+            saga.step("stage:open-file")
+                .resource("file of the loan")
+                .compensate(|_, _| async { Ok::<_, LoanError>(()) })
+                .run(|_, _| async { Ok::<_, LoanError>(()) })
+                .await??;
+            saga.step("stage:reserve-funds")
+                .resource("reservation of the loan")
+                .compensate(|_, _| async { Ok::<_, LoanError>(()) })
+                .run(|_, _| async {
+                    entered.send(id).unwrap();
+                    std::future::pending::<Result<(), LoanError>>().await
+                })
+                .await??;
+            Ok::<_, LoanError>(())
+        });
+        match saga.await {
+            Ok(outcome) => outcome,
+            Err(not_started) => Err(SagaFailed::before_anything(not_started.into())),
+        }
+    });
+    let task = tokio::spawn(async move { run.await.unwrap().unwrap_err() });
+    let id = in_step.await.unwrap();
+    task.abort();
+    until(
+        async || {
+            // A store in memory answers at once, and the task that undoes it needs its turn.
+            tokio::task::yield_now().await;
+            throughline.query(id).await.unwrap().compensation_ledger()
+        },
+        |ledger| {
+            let mut entries = ledger.sagas.iter().flat_map(|saga| &saga.entries);
+            entries.any(|entry| entry.state == CompensationState::Compensated)
+        },
+    )
+    .await;
+    id
+}
+
+/// Runs of a living process in which nothing has happened for an hour, and one of a process that is gone.
+pub(crate) fn runs_that_stand_still(alive: InstanceId, gone: InstanceId, count: usize) -> Vec<TraceEvent> {
+    let began = Timestamp::now().minus(Duration::from_secs(3_600));
+    let standing = |number: usize| {
+        let at = began.plus(Duration::from_secs(number as u64));
+        let mut run = run("mail").key(&format!("stuck-{number}")).instance(alive).at(at);
+        run.begin("stage:wait");
+        run.events()
+    };
+    let mut left = run("mail").key("left-1").instance(gone).at(began);
+    left.begin("stage:wait");
+    (0..count).flat_map(standing).chain(left.events()).collect()
 }
