@@ -1,6 +1,7 @@
 //! The comparisons, one module each.
 
 use std::path::Path;
+use std::process::Command;
 
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -28,6 +29,7 @@ mod redaction;
 mod scale;
 #[cfg(feature = "http")]
 mod service;
+mod sidecars;
 #[cfg(feature = "signals")]
 mod signals;
 mod single;
@@ -69,6 +71,7 @@ pub const NAMES: &[&str] = &[
     why::NAME,
     redaction::NAME,
     log::NAME,
+    sidecars::NAME,
     HTTP,
     SERVICE,
     SIGNALS,
@@ -112,6 +115,7 @@ pub const ALL: &[Row] = &[
     Row { name: why::NAME, measure: why::measure },
     Row { name: redaction::NAME, measure: redaction::measure },
     Row { name: log::NAME, measure: log::measure },
+    Row { name: sidecars::NAME, measure: sidecars::measure },
     #[cfg(feature = "http")]
     Row { name: HTTP, measure: http_layer::measure },
     #[cfg(feature = "http")]
@@ -119,6 +123,11 @@ pub const ALL: &[Row] = &[
     #[cfg(feature = "signals")]
     Row { name: SIGNALS, measure: signals::measure },
 ];
+
+/// The command line, which `cargo xtask bench` builds.
+fn command() -> anyhow::Result<Command> {
+    Ok(Command::new(std::env::current_exe()?.with_file_name("throughline")))
+}
 
 /// What the comparisons share.
 #[derive(Debug)]

@@ -59,6 +59,7 @@ const INTERNAL: &[(&str, &str)] = &[
     ("throughline_core::open::AtWork", SHOWS),
     ("throughline_core::open::Deployment", SHOWS),
     ("throughline_core::open::Holder", SHOWS),
+    ("throughline_core::open::STUCK_AFTER", SHOWS),
     ("throughline_core::open::UsualTime", SHOWS),
     ("throughline_core::open::UsualTimes", SHOWS),
     ("throughline_core::open::at_work", SHOWS),

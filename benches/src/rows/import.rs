@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
 
-use super::Bench;
+use super::{Bench, command};
 use crate::duel::by_turns;
 use crate::report::{Line, Target, rate};
 
@@ -52,16 +52,15 @@ fn log(millis: impl Fn(usize) -> usize) -> anyhow::Result<String> {
 /// Events a second into a new store.
 fn import(folder: &Path, log: &Path) -> anyhow::Result<f64> {
     let folder = tempfile::tempdir_in(folder)?;
-    let command = std::env::current_exe()?.with_file_name("throughline");
     let store = format!("sqlite:{}", folder.path().join("traces.db").display());
     let started = Instant::now();
-    let status = Command::new(&command)
+    let status = command()?
         .arg("import")
         .arg(log)
         .args(["--store", &store])
         .stdout(Stdio::null())
         .status()
-        .with_context(|| format!("cannot run {}; `cargo xtask bench` builds it", command.display()))?;
+        .context("cannot run throughline; `cargo xtask bench` builds it")?;
     let took = started.elapsed();
     ensure!(status.success(), "the import failed: {status}");
     Ok(EVENTS as f64 / took.as_secs_f64())

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use throughline_core::{
 };
 use throughline_sqlite::{SqliteStore, Synchronous};
 
-use super::Bench;
+use super::{Bench, command};
 use crate::duel::{bar, by_turns, nanos};
 use crate::report::{Line, Target, time};
 
@@ -96,10 +96,6 @@ impl Viewer {
         ensure!(head.contains(" 200 "), "{question}: {answer}");
         Ok((serde_json::from_str(body)?, took))
     }
-}
-
-fn command() -> anyhow::Result<Command> {
-    Ok(Command::new(std::env::current_exe()?.with_file_name("throughline")))
 }
 
 pub(super) fn measure(bench: &mut Bench) -> anyhow::Result<Vec<Line>> {

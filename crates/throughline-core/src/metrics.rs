@@ -13,6 +13,7 @@ mod exemplar;
 mod family;
 mod naming;
 mod profile;
+mod runs;
 mod series;
 mod snapshot;
 
@@ -39,6 +40,7 @@ use collect::Collectors;
 
 pub(crate) use delivery::measure_delivery;
 pub(crate) use events::EventMetrics;
+pub(crate) use runs::measure_runs;
 
 /// The target under which a recorder sees the metrics of the catalogue: `Metadata::target`.
 pub const TARGET: &str = "throughline";

@@ -11,6 +11,9 @@ use throughline_model::{
     Timestamp, TraceAnalytics, TraceReader, names,
 };
 
+/// For how long nothing happens in a run until it counts as stuck, where nobody says otherwise: 10 minutes.
+pub const STUCK_AFTER: Duration = Duration::from_secs(600);
+
 /// Of how long ago what is usual is taken.
 const USUAL_OF: Duration = Duration::from_secs(30 * 86_400);
 /// Of how many workflows at once it is asked, and how many types of spans each may have.

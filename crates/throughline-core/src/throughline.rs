@@ -17,7 +17,7 @@ pub use builder::{BuildError, ThroughlineBuilder};
 use crate::context::{self, NotRecorded, RequestStart, Resume, SagaRecovery, Workflow};
 use crate::delivery::{DeliveryReport, Stop, later, on_helper_thread};
 use crate::hub::Hub;
-use crate::metrics::Meter;
+use crate::metrics::{self, Meter};
 use crate::propagators::Propagators;
 
 /// Records what workflows do: the handle that a service keeps. Cheap to clone.
@@ -153,6 +153,31 @@ impl Throughline {
     /// The source of the [metrics](crate::metrics) series that middleware and hooks record into.
     pub fn meter(&self) -> &Meter {
         &self.0.meter
+    }
+
+    /// Measures what no process knows by itself, as often as `every` says: how many runs are running, stuck and interrupted,
+    /// and how much sagas left behind that nothing removes any more
+    /// ([`RUNS_OPEN`](crate::metrics::catalogue::RUNS_OPEN),
+    /// [`RESOURCES_ORPHANED`](crate::metrics::catalogue::RESOURCES_ORPHANED)). It asks the store each time: a minute is often
+    /// enough. What comes back is to be spawned; it ends when the service is shut down or its last handle is gone, and at
+    /// once where there is no store. If the store does not answer, the figures stay as they are, and a warning is logged.
+    ///
+    /// ```
+    /// # use throughline_core::{MemoryStore, Throughline};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let throughline = Throughline::builder("loan-service").store(MemoryStore::new()).build()?;
+    /// tokio::spawn(throughline.measure_runs(std::time::Duration::from_secs(60)));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn measure_runs(&self, every: Duration) -> impl Future<Output = ()> + Send + 'static {
+        let hub = Arc::downgrade(&self.0);
+        let reader = move || {
+            let throughline = Self(hub.upgrade().filter(|hub| !hub.is_stopping())?);
+            throughline.reader()
+        };
+        metrics::measure_runs(self.meter().clone(), reader, every)
     }
 
     /// In which formats a context travels in the headers of requests.

@@ -19,6 +19,7 @@ pub(crate) fn all() -> Vec<Group> {
         api::http(),
         api::calls(),
         work::workflows(),
+        work::open_runs(),
         work::queues(),
         resources::dependencies(),
         resources::sessions(),

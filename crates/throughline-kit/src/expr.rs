@@ -165,7 +165,7 @@ impl Series {
         self.matching(label, "!=", value)
     }
 
-    pub(crate) fn like(self, label: &'static str, pattern: &'static str) -> Self {
+    pub(crate) fn like(self, label: &'static str, pattern: impl Into<Cow<'static, str>>) -> Self {
         self.matching(label, "=~", pattern)
     }
 
@@ -200,6 +200,11 @@ impl Series {
 
     pub(crate) fn least(mut self) -> Self {
         self.aggregate = "min";
+        self
+    }
+
+    pub(crate) fn most(mut self) -> Self {
+        self.aggregate = "max";
         self
     }
 

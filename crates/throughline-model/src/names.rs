@@ -342,6 +342,8 @@ pub mod env {
     pub const THROUGHLINE_FEED: &str = "THROUGHLINE_FEED";
     /// The secret that pseudonyms are made with, so that personal data in keys and attributes can still be found.
     pub const THROUGHLINE_PSEUDONYM_KEY: &str = "THROUGHLINE_PSEUDONYM_KEY";
+    /// How often the store is asked for runs that have not ended and for what sagas left behind, in milliseconds.
+    pub const THROUGHLINE_RUN_METRICS_INTERVAL: &str = "THROUGHLINE_RUN_METRICS_INTERVAL";
     /// `false` turns the page of metrics off; `true` turns it on even where no port is named.
     pub const METRICS_ENABLED: &str = "METRICS_ENABLED";
     /// The port on which metrics are served, if OTel's variable does not say.

@@ -110,6 +110,7 @@ pub(super) fn cases() -> Vec<Case> {
         http(),
         sidecar(),
         workflows(),
+        open_runs(),
         queues(),
         dependencies(),
         sessions(),
@@ -171,6 +172,19 @@ fn http() -> Vec<Case> {
                 requests(tape, bad(phase, 51, 49), 1000);
             },
         ),
+        Case::new(
+            "HighHTTPErrorRate",
+            "warning",
+            http,
+            &[],
+            5,
+            "What matches no route fails 5.1% of its requests",
+            |tape, phase, _| {
+                let labels = |status| ["GET", "http", "", status, "", "1.1"];
+                tape.time(&HTTP_SERVER_REQUEST_DURATION, labels("500"), bad(phase, 51, 49), 0.01);
+                tape.time(&HTTP_SERVER_REQUEST_DURATION, labels("200"), bad(phase, 949, 951), 0.01);
+            },
+        ),
         // Between 1 s and 2.5 s, 95 % are reached after 11 of 16: at 2.03 s. Of 14, after 9: at 1.96 s.
         Case::new(
             "HighLatency",
@@ -204,6 +218,19 @@ fn http() -> Vec<Case> {
             "/loans takes 2.031s for 1 in 20 requests",
             |tape, phase, _| {
                 latency(tape, bad(phase, 84, 86), [0.9, 2.2]);
+            },
+        ),
+        Case::new(
+            "HighHTTPLatency",
+            "warning",
+            http,
+            &[],
+            5,
+            "What matches no route takes 2.031s for 1 in 20 requests",
+            |tape, phase, _| {
+                let labels = ["GET", "http", "", "200", "", "1.1"];
+                tape.time(&HTTP_SERVER_REQUEST_DURATION, labels, bad(phase, 84, 86), 0.9);
+                tape.time(&HTTP_SERVER_REQUEST_DURATION, labels, bad(phase, 16, 14), 2.2);
             },
         ),
     ]
@@ -347,6 +374,20 @@ fn workflows() -> Vec<Case> {
         })
         .window(15)
         .fires_after(1),
+        // In a request, which is no workflow.
+        Case::new(
+            "CompensationsFail",
+            "critical",
+            compensation,
+            &[],
+            0,
+            "Steps of a request could not be undone",
+            |tape, phase, tick| {
+                tape.time(&COMPENSATION_DURATION, ["", "failed"], usize::from(phase == 1 && tick == 0), 0.1);
+            },
+        )
+        .window(15)
+        .fires_after(1),
         // One more, of a series that is there.
         Case::new("CompensationsFail", "critical", compensation, LOAN, 0, undone, |tape, phase, tick| {
             tape.time(&COMPENSATION_DURATION, ["loan", "failed"], usize::from(phase < 2 && tick == 0), 0.1);
@@ -354,6 +395,37 @@ fn workflows() -> Vec<Case> {
         .window(15)
         .fires_after(1),
     ]
+}
+
+fn open_runs() -> Vec<Case> {
+    const LOAN: &[(&str, &str)] = &[("workflow", "loan")];
+    let (open, orphaned) = (RUNS_OPEN.description(), RESOURCES_ORPHANED.description());
+    let cases = vec![
+        Case::new("RunsStuck", "warning", open, LOAN, 5, "2 runs of loan stand still", |tape, phase, _| {
+            tape.set(&RUNS_OPEN, ["loan", "running"], 9.0);
+            tape.set(&RUNS_OPEN, ["loan", "stuck"], bad(phase, 2.0, 0.0));
+        }),
+        // Requests have no workflow.
+        Case::new(
+            "RunsInterrupted",
+            "warning",
+            open,
+            &[],
+            10,
+            "1 runs of no workflow were interrupted, and nobody resumes them",
+            |tape, phase, _| tape.set(&RUNS_OPEN, ["", "interrupted"], bad(phase, 1.0, 0.0)),
+        ),
+        Case::new(
+            "ResourcesOrphaned",
+            "critical",
+            orphaned,
+            LOAN,
+            5,
+            "3 things that loan did are left over, and nothing removes them",
+            |tape, phase, _| tape.set(&RESOURCES_ORPHANED, ["loan"], bad(phase, 3.0, 0.0)),
+        ),
+    ];
+    cases.into_iter().map(|case| case.window(0)).collect()
 }
 
 fn queues() -> Vec<Case> {
@@ -575,6 +647,20 @@ fn unusual() -> Vec<Case> {
             tape.time(&WORKFLOW_DURATION, ["acme", "loan", "success"], all - failed, 0.08);
         },
     );
+    let of_no_route = Case::new(
+        "UnusualFailures",
+        "warning",
+        HTTP_SERVER_REQUEST_DURATION.description(),
+        &[],
+        0,
+        "What matches no route fails 20%, which is unusual",
+        |tape, phase, _| {
+            let labels = |status| ["GET", "http", "", status, "", "1.1"];
+            let failed = [60, 120, 80][phase];
+            tape.time(&HTTP_SERVER_REQUEST_DURATION, labels("500"), failed, 0.08);
+            tape.time(&HTTP_SERVER_REQUEST_DURATION, labels("200"), 600 - failed, 0.08);
+        },
+    );
     // Of little traffic five are enough; of fewer nothing is said.
     let of_little = Case::new(
         "UnusualFailures",
@@ -608,7 +694,7 @@ fn unusual() -> Vec<Case> {
             tape.time(&STEP_DURATION, labels, 60, [0.08, 0.8, 0.12][phase]);
         },
     );
-    [failures, after_none, of_little, durations]
+    [failures, after_none, of_no_route, of_little, durations]
         .map(|case| Case { minutes: 10, ..case.window(DAY).fires_after(3) })
         .into()
 }

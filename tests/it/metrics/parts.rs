@@ -34,7 +34,7 @@ use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use super::work;
+use super::{runs, work};
 
 /// How long something may take that either happens soon or never.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -284,6 +284,14 @@ async fn every_metric_of_the_catalogue_is_recorded_by_the_part_that_it_is_about(
     let _queues = queues(&throughline).await;
     let health = Health::builder(&throughline).check(Check::store()).build().unwrap();
     health.report(Probe::Ready).await;
+    runs::leave_something(&throughline).await;
+    let _open = runs::begin(&throughline).await;
+    tokio::spawn(throughline.measure_runs(PATIENCE));
+    let measured = [
+        r#"throughline_runs_open{state="running",workflow="mail"} 1"#,
+        r#"throughline_resources_orphaned{workflow="loan"} 1"#,
+    ];
+    runs::until(&prometheus, &measured).await;
     flood(&throughline).await;
     let during = at_work(&throughline, &prometheus).await;
     assert!(throughline.flush(PATIENCE).await.destinations.iter().all(|account| account.pending == 0));

@@ -1,7 +1,8 @@
 //! Workflows, steps, compensations, queues and workers.
 
 use throughline_core::metrics::catalogue::{
-    COMPENSATION_DURATION, QUEUE_DEPTH, STEP_DURATION, WORKERS_ACTIVE, WORKFLOW_DURATION, WORKFLOWS_ACTIVE,
+    COMPENSATION_DURATION, QUEUE_DEPTH, RESOURCES_ORPHANED, RUNS_OPEN, STEP_DURATION, WORKERS_ACTIVE,
+    WORKFLOW_DURATION, WORKFLOWS_ACTIVE,
 };
 
 use crate::alert::Severity::{Critical, Warning};
@@ -94,13 +95,53 @@ pub(super) fn workflows() -> Group {
                 .by(BY_WORKFLOW)
                 .growth(minutes(15)),
             lasting: for_minutes(0),
-            summary: "Steps of {{ $labels.workflow }} could not be undone",
+            summary: "Steps of {{ or $labels.workflow \"a request\" }} could not be undone",
             description: "At least one compensation did not succeed in the last 15 minutes: what its step did still stands, and \
                           somebody has to undo it or to decide that it stays.",
             dashboard: "sagas",
         },
     ];
     Group { name: "workflows", alerts }
+}
+
+/// What the store knows, and each instance says the same of.
+pub(super) fn open_runs() -> Group {
+    let open = |state| Expr::from(level(&RUNS_OPEN).with("state", state).by(BY_WORKFLOW).most());
+    let alerts = vec![
+        Alert {
+            name: "RunsStuck",
+            severity: Warning,
+            expr: open("stuck").above(0.0),
+            lasting: for_minutes(5),
+            summary: "{{ $value }} runs of {{ with $labels.workflow }}{{ . }}{{ else }}no workflow{{ end }} stand still",
+            description: "Nothing has happened in a run for 10 minutes, although its process is alive: it waits for something that \
+                          does not answer, or takes long in one step.",
+            dashboard: "workflows",
+        },
+        Alert {
+            name: "RunsInterrupted",
+            severity: Warning,
+            expr: open("interrupted").above(0.0),
+            lasting: for_minutes(10),
+            summary: "{{ $value }} runs of {{ with $labels.workflow }}{{ . }}{{ else }}no workflow{{ end }} were interrupted, \
+                      and nobody resumes them",
+            description: "The process of a run has been gone for 10 minutes, and no other one has resumed the run. What it did so \
+                          far still stands.",
+            dashboard: "workflows",
+        },
+        Alert {
+            name: "ResourcesOrphaned",
+            severity: Critical,
+            expr: Expr::from(level(&RESOURCES_ORPHANED).by(BY_WORKFLOW).most()).above(0.0),
+            lasting: for_minutes(5),
+            summary: "{{ $value }} things that {{ with $labels.workflow }}{{ . }}{{ else }}a request{{ end }} did are left \
+                      over, and nothing removes them",
+            description: "A saga of the last day could not be undone: what some of its steps did still stands, and no process will \
+                          remove it any more.",
+            dashboard: "sagas",
+        },
+    ];
+    Group { name: "runs", alerts }
 }
 
 pub(super) fn queues() -> Group {

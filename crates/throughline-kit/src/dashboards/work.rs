@@ -2,8 +2,8 @@
 
 use throughline_core::metrics::catalogue::{
     COMPENSATION_DURATION, JOB_ATTEMPTS, JOB_DURATION, JOB_WAIT, JOBS_IN_FLIGHT, POINT_EVENTS, QUEUE_DEPTH,
-    QUEUE_DEPTH_FAILURES, RETRIES, SAGA_DURATION, STEP_DURATION, STEPS_ACTIVE, WORKERS_ACTIVE,
-    WORKFLOW_DURATION, WORKFLOWS_ACTIVE,
+    QUEUE_DEPTH_FAILURES, RESOURCES_ORPHANED, RETRIES, RUNS_OPEN, SAGA_DURATION, STEP_DURATION, STEPS_ACTIVE,
+    WORKERS_ACTIVE, WORKFLOW_DURATION, WORKFLOWS_ACTIVE,
 };
 
 use crate::dashboard::{Dashboard, Panel, Unit};
@@ -30,6 +30,12 @@ pub(super) fn workflows() -> Dashboard {
         .shows(buckets(&WORKFLOW_DURATION).rate(Graph).by(BY_WORKFLOW).quantile(0.95), "{{workflow}}"),
         Panel::graph("Runs in Progress", Unit::Count, "Workflows that executors run now.")
             .shows(level(&WORKFLOWS_ACTIVE).by(BY_WORKFLOW), "{{workflow}}"),
+        Panel::graph(
+            "Open Runs",
+            Unit::Count,
+            "Runs in the store that are running, stuck or interrupted, requests among them.",
+        )
+        .shows(level(&RUNS_OPEN).by(&["workflow", "state"]).most(), "{{workflow}} {{state}}"),
         Panel::graph("Runs by Tenant", Unit::PerSecond, "Runs that ended, of each tenant.")
             .shows(count(&WORKFLOW_DURATION).rate(Graph).by(&["tenant"]), "{{tenant}}"),
         Panel::graph("Steps by Type", Unit::PerSecond, "Steps that ended.").shows(steps(), "{{step_type}}"),
@@ -39,6 +45,17 @@ pub(super) fn workflows() -> Dashboard {
             .shows(buckets(&STEP_DURATION).rate(Graph).by(BY_STEP).quantile(0.95), "{{step_type}}"),
         Panel::graph("Steps in Progress", Unit::Count, "Steps that executors run now.")
             .shows(level(&STEPS_ACTIVE).by(BY_STEP), "{{step_type}}"),
+        Panel::table(
+            "Failed Runs (24h)",
+            Unit::Count,
+            "How many runs of each workflow failed in 24 hours, the ten with the most; a row leads to its runs where the viewer is known.",
+        )
+        .shows(
+            Expr::from(count(&WORKFLOW_DURATION).with("status", "failed").increase(hours(24)).by(BY_WORKFLOW))
+                .top(10),
+            "{{workflow}}",
+        )
+        .since("24h"),
         Panel::graph(
             "Retries",
             Unit::PerSecond,
@@ -104,8 +121,13 @@ pub(super) fn sagas() -> Dashboard {
             Unit::Count,
             "How many steps were undone, by how that ended.",
         )
-        .shows(undone().increase(hours(24)).by(&["workflow", "status"]), "{{workflow}} {{status}}")
-        .wide(),
+        .shows(undone().increase(hours(24)).by(&["workflow", "status"]), "{{workflow}} {{status}}"),
+        Panel::graph(
+            "Resources Left Over",
+            Unit::Count,
+            "What sagas of the last day did, and nothing will remove any more.",
+        )
+        .shows(level(&RESOURCES_ORPHANED).by(BY_WORKFLOW).most(), "{{workflow}}"),
     ];
     Dashboard { name: "sagas", title: "Sagas and Compensations", about: "Is what failed undone?", panels }
 }

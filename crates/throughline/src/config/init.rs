@@ -85,6 +85,8 @@ pub fn init(config: &ObservabilityConfig) -> Result<Observability, InitError> {
         Some(prometheus) => builder.metrics(prometheus),
         None => builder,
     };
+    #[cfg(feature = "metrics")]
+    let run_metrics = prometheus.as_ref().and_then(|_| super::metrics::run_interval(&config.settings));
 
     #[cfg(feature = "otel")]
     let builder = match exports {
@@ -115,6 +117,16 @@ pub fn init(config: &ObservabilityConfig) -> Result<Observability, InitError> {
         BuildError::NoDestination => InitError::NothingOn,
         error => InitError::Build(error),
     })?;
+
+    #[cfg(feature = "metrics")]
+    if let Some(interval) = run_metrics {
+        let measuring = throughline.measure_runs(interval);
+        // Where the system starts no thread, the service does without.
+        let thread = std::thread::Builder::new().name("throughline-runs".to_owned());
+        if let Err(error) = thread.spawn(|| block_on(measuring)) {
+            warnings.push(format!("open runs are not measured: {error}"));
+        }
+    }
 
     #[cfg(feature = "log")]
     warnings.extend(logs.as_ref().and_then(|logs| {

@@ -1,7 +1,12 @@
 //! What the variables say about metrics.
 
+#[cfg(feature = "metrics")]
+use std::time::Duration;
+
 use throughline_core::env::has_exporter;
 use throughline_core::env::otlp::METRICS;
+#[cfg(feature = "metrics")]
+use throughline_core::names::env::THROUGHLINE_RUN_METRICS_INTERVAL;
 use throughline_core::names::env::{
     METRICS_ENABLED, OTEL_EXPORTER_PROMETHEUS_HOST, OTEL_EXPORTER_PROMETHEUS_PORT,
 };
@@ -44,6 +49,13 @@ impl MetricsSettings {
 fn exporter_is_on(settings: &Settings) -> Option<bool> {
     let has = |name| settings.get(EXPORTER).is_some_and(|list| has_exporter(list, name));
     if has("prometheus") { Some(true) } else { has("none").then_some(false) }
+}
+
+/// How often open runs are measured; `None` if they are not.
+#[cfg(feature = "metrics")]
+pub(super) fn run_interval(settings: &Settings) -> Option<Duration> {
+    let interval = settings.parse(THROUGHLINE_RUN_METRICS_INTERVAL).unwrap_or(60_000);
+    (interval > 0).then(|| Duration::from_millis(interval))
 }
 
 /// Whether metrics are sent to a collector.

@@ -206,6 +206,14 @@ static METRICS: &[Variable] = &[
     .needs(&["metrics"]),
     variable("OTEL_METRIC_EXPORT_INTERVAL", &[], Count, "60000", "How often metrics are sent to the collector, in milliseconds.")
         .needs(&["metrics", "otel"]),
+    variable(
+        "THROUGHLINE_RUN_METRICS_INTERVAL",
+        &[],
+        Millis,
+        "60000",
+        "How often the store is asked for runs that have not ended and for what sagas left behind, in milliseconds; `0` turns that off.",
+    )
+    .needs(&["metrics"]),
 ];
 
 static LOGS: &[Variable] = &[

@@ -65,6 +65,11 @@ catalogue! {
     COMPENSATION_DURATION: Histogram["workflow", "status"] = "throughline_compensation_duration_seconds", Seconds,
         "How long compensations of steps took, by how they ended.",
         buckets: STEP_SECONDS;
+    RUNS_OPEN: Gauge["workflow", "state"] = "throughline_runs_open", Count,
+        "Runs in the store that have not ended: running, stuck (nothing has happened in them for 10 minutes), or interrupted \
+         because their process is gone. Measured where a service is told to, by every instance the same.";
+    RESOURCES_ORPHANED: Gauge["workflow"] = "throughline_resources_orphaned", Count,
+        "What the sagas of the last day did, and neither undid nor ever will, by the store. Measured with the open runs.";
     POINT_EVENTS: Counter["event_type"] = "throughline_point_events_total", Count,
         "Point events: business events, decisions, feature usage.";
     QUEUE_DEPTH: Gauge["queue"] = "throughline_queue_depth", Count,
