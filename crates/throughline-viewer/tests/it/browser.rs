@@ -88,7 +88,9 @@ async fn every_page_is_accessible_in_both_themes_quiet_and_fits_any_width() {
     }
     let (throughline, waiting) = busy_service().await;
     let failed = story::refused_loan(&throughline, "loan-2000").await;
-    let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
+    let folder = tempfile::tempdir().unwrap();
+    story::log_of(&throughline, failed, folder.path()).await;
+    let server = Server::of(&Viewer::of(&throughline).logs(folder.path()).build().unwrap()).await;
     let given =
         json!({ "url": server.url(), "failed": failed.to_string(), "open": waiting[0].id.to_string() });
     play("pages", given, nothing).await;
@@ -108,6 +110,138 @@ async fn the_list_is_searched_filtered_and_paged_and_new_runs_do_not_move_it() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_a_list_is_asked_for_survives_a_reload_and_the_way_back() {
+    if is_left_out() {
+        return;
+    }
+    let (throughline, _waiting) = busy_service().await;
+    let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
+    play("address", json!({ "url": server.url() }), nothing).await;
+}
+
+#[tokio::test]
+async fn a_run_is_found_by_key_id_request_workflow_and_error() {
+    if is_left_out() {
+        return;
+    }
+    let throughline = story::service();
+    let failed = story::refused_loan(&throughline, "loan-1036").await;
+    story::granted_loan(&throughline, "loan-2").await;
+    throughline.ingest(story::asked_run("letter-1", "req-77").1).await.unwrap();
+    let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
+    play("search", json!({ "url": server.url(), "failed": failed.to_string() }), nothing).await;
+}
+
+#[tokio::test]
+async fn a_run_that_ends_is_told_of_in_the_row_that_it_has() {
+    if is_left_out() {
+        return;
+    }
+    let throughline = story::service();
+    story::granted_loan(&throughline, "loan-1").await;
+    let mut waiting = Some(story::waiting_loan(&throughline, "loan-1040").await);
+    story::granted_loan(&throughline, "loan-2").await;
+    let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
+    play("ends", json!({ "url": server.url() }), async |_: &str| drop(waiting.take())).await;
+}
+
+#[tokio::test]
+async fn times_are_those_of_utc_of_the_reader_or_how_long_ago() {
+    if is_left_out() {
+        return;
+    }
+    let throughline = story::service();
+    let (_, events) = story::uneven_run();
+    let started = events[0].timestamp.to_string();
+    throughline.ingest(events).await.unwrap();
+    let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
+    let given = json!({ "url": server.url(), "started": started, "timezone": "Asia/Kolkata" });
+    play("times", given, nothing).await;
+}
+
+#[tokio::test]
+async fn the_first_page_of_a_store_with_many_failed_and_open_runs_is_small() {
+    if is_left_out() {
+        return;
+    }
+    let throughline = story::service();
+    throughline.ingest(story::failed_runs(75)).await.unwrap();
+    let mut waiting = Vec::new();
+    for number in 0..25 {
+        waiting.push(story::waiting_loan(&throughline, &format!("loan-{number}")).await);
+    }
+    let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
+    play("weight", json!({ "url": server.url() }), nothing).await;
+}
+
+#[tokio::test]
+async fn a_span_tells_what_it_recorded_and_the_path_that_took_longest_is_the_one_that_is_marked() {
+    if is_left_out() {
+        return;
+    }
+    let throughline = story::service();
+    let (run, events) = story::uneven_run();
+    throughline.ingest(events).await.unwrap();
+    let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
+    play("uneven", json!({ "url": server.url(), "run": run.to_string() }), nothing).await;
+}
+
+#[tokio::test]
+async fn what_is_in_doubt_is_neither_counted_as_undone_nor_as_left() {
+    if is_left_out() {
+        return;
+    }
+    let throughline = story::service();
+    let run = story::doubtful_loan(&throughline, "loan-5").await;
+    let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
+    play("doubt", json!({ "url": server.url(), "run": run.to_string() }), nothing).await;
+}
+
+#[tokio::test]
+async fn runs_that_stand_still_say_why_and_are_paged_by_their_age() {
+    if is_left_out() {
+        return;
+    }
+    let store = MemoryStore::new();
+    let throughline = story::service_with(store.clone());
+    story::granted_loan(&throughline, "a run by which the service is known").await;
+    let alive = store.events()[0].instance;
+    let other = story::service_with(store.clone());
+    story::granted_loan(&other, "a run by which the other process is known").await;
+    let gone = store.events().last().unwrap().instance;
+    assert!(other.shutdown(SOON).await.is_complete());
+    throughline.ingest(story::runs_that_stand_still(alive, gone, 55)).await.unwrap();
+    let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
+    play("standstill", json!({ "url": server.url() }), nothing).await;
+}
+
+#[tokio::test]
+async fn a_run_is_saved_as_a_file_that_is_read_without_a_network() {
+    if is_left_out() {
+        return;
+    }
+    let throughline = story::service();
+    story::granted_loan(&throughline, "loan-1").await;
+    let failed = story::refused_loan(&throughline, "loan-1036").await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("saved.html");
+    let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
+    let given = json!({ "url": server.url(), "failed": failed.to_string(), "file": file });
+    play("saved", given, nothing).await;
+    assert!(std::fs::read(file).unwrap().starts_with(throughline_viewer::OneFile::BEGINNING));
+}
+
+#[tokio::test]
+async fn where_there_is_nothing_a_page_says_what_can_be_done() {
+    if is_left_out() {
+        return;
+    }
+    let server = Server::of(&Viewer::over(MemoryStore::new().readers()).build().unwrap()).await;
+    let given = json!({ "url": server.url(), "unknown": "0123456789abcdef0123456789abcdef" });
+    play("empty", given, nothing).await;
 }
 
 #[tokio::test]
@@ -135,9 +269,13 @@ async fn the_waterfall_is_searched_zoomed_folded_and_linked_to_by_mouse_and_keys
     let retried = story::granted_loan(&throughline, "loan-2").await;
     let (patient, events) = story::patient_run();
     throughline.ingest(events).await.unwrap();
+    let (called, events) = story::called_run();
+    throughline.ingest(events).await.unwrap();
     let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
-    let [failed, retried, patient] = [failed, retried, patient].map(|id| id.to_string());
-    let given = json!({ "url": server.url(), "failed": failed, "retried": retried, "patient": patient });
+    let [failed, retried, patient, called] = [failed, retried, patient, called].map(|id| id.to_string());
+    let given = json!({
+        "url": server.url(), "failed": failed, "retried": retried, "patient": patient, "called": called,
+    });
     play("waterfall", given, nothing).await;
 }
 
@@ -172,7 +310,20 @@ async fn a_region_of_slow_spans_says_what_is_different_about_them() {
 }
 
 #[tokio::test]
-async fn a_run_that_is_at_work_grows_on_the_page() {
+async fn a_run_that_is_at_work_grows_on_the_page_although_nothing_happens_in_it() {
+    if is_left_out() {
+        return;
+    }
+    let store = MemoryStore::new();
+    let throughline = story::service_with(store.clone());
+    let waiting = story::waiting_loan(&throughline, "loan-1").await;
+    let server = Server::of(&Viewer::over(store.readers()).build().unwrap()).await;
+    let given = json!({ "url": server.url(), "open": waiting.id.to_string() });
+    play("grows", given, nothing).await;
+}
+
+#[tokio::test]
+async fn a_page_of_a_run_at_work_is_told_when_it_ends() {
     if is_left_out() {
         return;
     }
@@ -248,7 +399,10 @@ async fn each_pattern_leads_to_its_runs_and_the_library_tells_what_became_of_its
     }
     let (throughline, _waiting) = busy_service().await;
     let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
-    play("patterns", json!({ "url": server.url() }), nothing).await;
+    play("patterns", json!({ "url": server.url() }), async |_: &str| {
+        story::granted_loan(&throughline, "loan-2001").await;
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -46,6 +46,13 @@ export async function ask<T>(
   return (await response.json()) as T;
 }
 
+/** An answer as a file. */
+export async function fetchFile(question: string): Promise<Blob> {
+  const response = await fetch(`api/${question}`, { headers: headers() });
+  if (!response.ok) throw await refused(response);
+  return response.blob();
+}
+
 /** Calls back with what is new until the signal ends it. `EventSource` can't send a token. */
 export async function watch(
   run: string | undefined,

@@ -5,12 +5,15 @@ import { count, micros, nameOf } from './format.ts';
 import { useAnswer } from './hooks.ts';
 import { Moment, Shown } from './parts.tsx';
 import { toRun } from './route.ts';
-import type { ComparedRuns, Diff, Span } from './types.ts';
+import type { ComparedRuns, Diff, Run, Span } from './types.ts';
 
 /** How many differences are shown. */
 const SHOWN = 200;
 
-export function Comparison({ id }: { id: string }) {
+/** How many runs under the same key are offered. */
+const OFFERED = 3;
+
+export function Comparison({ id, others }: { id: string; others: Run[] }) {
   const [other, setOther] = useState('');
   const [against, setAgainst] = useState<string>();
   return (
@@ -18,9 +21,12 @@ export function Comparison({ id }: { id: string }) {
       <h2 id="diff">Difference</h2>
       <p class="actions">
         <button onClick={() => setAgainst('')}>From the last good run</button>
+        {others.slice(0, OFFERED).map((run) => (
+          <button onClick={() => setAgainst(run.trace_id)}>From the run of <Moment at={run.started} /></button>
+        ))}
         <input
-          aria-label="Id of the run to compare with"
-          placeholder="or from the run with this id"
+          aria-label="Run to compare with, by its key or id"
+          placeholder="or from the run with this key or id"
           value={other}
           onInput={(event) => setOther(event.currentTarget.value)}
           onKeyDown={(event) => {

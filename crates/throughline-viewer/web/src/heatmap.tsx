@@ -69,7 +69,7 @@ export function Heatmap({ stage, since, workflow, close }: { stage: string; sinc
       <h2 id="heatmap">How long <code>{stage}</code> took</h2>
       <p><a href={close}>Close</a></p>
       <Shown answer={answer}>
-        {(found) => found.spans.length === 0 ? <p>No span of this stage ended in this time.</p> : <Chart found={found} stage={stage} since={since} workflow={workflow} />}
+        {(found) => found.spans.length === 0 ? <p>No span of this stage ended in this time: choose a longer time above.</p> : <Chart found={found} stage={stage} since={since} workflow={workflow} />}
       </Shown>
     </section>
   );
@@ -134,6 +134,7 @@ function Chart({ found, stage, since, workflow }: { found: Latency; stage: strin
           )}
         </div>
       </div>
+      <p class="heatmap-axis quiet" aria-hidden="true"><Moment at={new Date(grid.from).toISOString()} /> <span>ended</span> <Moment at={new Date(grid.to).toISOString()} /></p>
       {box && !start && <Differences stage={stage} since={since} workflow={workflow} region={regionOf(grid, box)} />}
       <details>
         <summary>The same as a table</summary>
@@ -164,7 +165,7 @@ function Differences({ stage, since, workflow, region }: { stage: string; since:
         <section aria-label="What is different in the region">
           <h3>{count(found.inside)} spans from {micros(Number(region.least_us))} to {micros(Number(region.most_us))}, beside {count(found.outside)} others</h3>
           {found.inside === 0 ? (
-            <p>There are no spans in this region.</p>
+            <p>There are no spans in this region: drag over coloured cells.</p>
           ) : found.differences.length === 0 ? (
             <p>{found.outside === 0 ? 'All spans are in this region.' : 'Nothing that was recorded of them is different from the others.'}</p>
           ) : (

@@ -8,7 +8,32 @@ export interface Answer<T> {
   value: T | undefined;
   error: Error | undefined;
   isLoading: boolean;
+  /** When the value came, by the clock of this machine. */
+  at: number;
   again: () => void;
+}
+
+/** How often what goes on is drawn anew. */
+const SECOND = 1_000;
+const told = new Set<(now: number) => void>();
+let timer: ReturnType<typeof setInterval> | undefined;
+
+/** The time: each second anew while something goes on, at the same moment everywhere on the page. */
+export function useNow(goesOn: boolean): number {
+  const [now, setNow] = useState(() => Date.now());
+  useEffect(() => {
+    if (!goesOn) return;
+    setNow(Date.now());
+    told.add(setNow);
+    timer ??= setInterval(() => told.forEach((tell) => tell(Date.now())), SECOND);
+    return () => {
+      told.delete(setNow);
+      if (told.size > 0) return;
+      clearInterval(timer);
+      timer = undefined;
+    };
+  }, [goesOn]);
+  return now;
 }
 
 /** The answer to a question; the last one is kept while the next is waited for. It is asked again when `beside` is another one. */
@@ -18,6 +43,7 @@ export function useAnswer<T>(
   beside?: unknown,
 ): Answer<T> {
   const [value, setValue] = useState<T>();
+  const [at, setAt] = useState(() => Date.now());
   const [error, setError] = useState<Error>();
   const [isLoading, setLoading] = useState(true);
   const [turn, setTurn] = useState(0);
@@ -32,6 +58,7 @@ export function useAnswer<T>(
     ask<T>(question, parameters, abort.signal)
       .then((found) => {
         setValue(found);
+        setAt(Date.now());
         setError(undefined);
         setLoading(false);
       })
@@ -43,7 +70,7 @@ export function useAnswer<T>(
     return () => abort.abort();
   }, [key, turn, beside]);
   const again = useCallback(() => setTurn((turn) => turn + 1), []);
-  return { value, error, isLoading, again };
+  return { value, error, isLoading, at, again };
 }
 
 /** Calls back with what is new, if the server tells. */

@@ -7,6 +7,8 @@ export interface Row {
   node: Node;
   /** The attempts before, earliest first. */
   earlier: Span[];
+  /** Whether there were other attempts. */
+  isOneOfSeveral: boolean;
   depth: number;
   hasChildren: boolean;
 }
@@ -46,8 +48,13 @@ export function parents(nodes: Node[]): Int32Array {
   return found;
 }
 
-/** The rows of all spans. Attempts at the same thing within the same span share the row of the last. */
-export function rows(nodes: Node[], parent: Int32Array): Row[] {
+/** Attempts at the same thing within the same span, by their places, and what the last of them is called. */
+export interface Attempts {
+  id: string;
+  places: number[];
+}
+
+export function attemptsOf(nodes: Node[], parent: Int32Array): Attempts[] {
   const last = new Map<string, number>();
   const attempts = new Map<string, number[]>();
   nodes.forEach((node, at) => {
@@ -60,15 +67,36 @@ export function rows(nodes: Node[], parent: Int32Array): Row[] {
     }
     last.set(key, at);
   });
+  return [...attempts.values()].map((places) => ({ id: nodes[places.at(-1) ?? 0]?.span.span_id ?? '', places }));
+}
+
+/** The place after the last span inside a span. */
+function after(nodes: Node[], at: number): number {
+  let next = at + 1;
+  while ((nodes[next]?.depth ?? 0) > (nodes[at]?.depth ?? 0)) next += 1;
+  return next;
+}
+
+/** Those of which an earlier attempt has one of these spans inside. */
+export function holding(nodes: Node[], attempts: Attempts[], spans: ReadonlySet<string>): string[] {
+  const holds = (at: number) => nodes.slice(at + 1, after(nodes, at)).some(({ span }) => spans.has(span.span_id));
+  return attempts.filter(({ places }) => places.slice(0, -1).some(holds)).map(({ id }) => id);
+}
+
+/** The rows of all spans. Attempts at the same thing share the row of the last, unless they are unfolded. */
+export function rows(nodes: Node[], attempts: Attempts[], unfolded: ReadonlySet<string>): Row[] {
   const earlier = new Map<number, Span[]>();
   const hidden = new Set<number>();
-  for (const places of attempts.values()) {
-    const shown = places.at(-1) ?? 0;
+  const ofSeveral = new Set<number>();
+  for (const { id, places } of attempts) {
+    places.forEach((at) => ofSeveral.add(at));
+    if (unfolded.has(id)) continue;
     const before = places.slice(0, -1);
-    // Those with something inside keep their rows, for what is inside would lose its place.
-    const bare = before.filter((at) => (nodes[at + 1]?.depth ?? 0) <= (nodes[at]?.depth ?? 0));
-    bare.forEach((at) => hidden.add(at));
-    earlier.set(shown, bare.flatMap((at) => nodes[at]?.span ?? []));
+    for (const first of before) {
+      const end = after(nodes, first);
+      for (let at = first; at < end; at += 1) hidden.add(at);
+    }
+    earlier.set(places.at(-1) ?? 0, before.flatMap((at) => nodes[at]?.span ?? []));
   }
   return nodes.flatMap((node, at) =>
     hidden.has(at)
@@ -77,6 +105,7 @@ export function rows(nodes: Node[], parent: Int32Array): Row[] {
           {
             node,
             earlier: earlier.get(at) ?? [],
+            isOneOfSeveral: ofSeveral.has(at),
             depth: node.depth,
             hasChildren: (nodes[at + 1]?.depth ?? 0) > node.depth,
           },

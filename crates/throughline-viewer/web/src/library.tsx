@@ -1,5 +1,6 @@
 // How the library itself does.
 
+import { useEffect } from 'preact/hooks';
 import { count, micros } from './format.ts';
 import { useAnswer } from './hooks.ts';
 import { useKeys } from './keys.ts';
@@ -7,9 +8,16 @@ import { Shown } from './parts.tsx';
 import { useSettings } from './settings.ts';
 import type { Destination, Library as Found } from './types.ts';
 
+/** How often it is read again: nothing tells of what became of events. */
+const EVERY = 5_000;
+
 export function Library() {
   const { about } = useSettings();
   const answer = useAnswer<Found>('library');
+  useEffect(() => {
+    const timer = setInterval(answer.again, EVERY);
+    return () => clearInterval(timer);
+  }, []);
   useKeys([{ key: 'r', does: 'read again', run: answer.again }]);
   return (
     <main>

@@ -110,7 +110,7 @@ function App() {
       <div id="content" tabIndex={-1}>
         {about ? (
           <SettingsContext.Provider value={{ clock, theme, about }}>
-            {!about.payloads && <p class="notice">Payloads, attributes and messages of errors are not shown to you.</p>}
+            {!about.payloads && <section class="notice" aria-label="What is not shown">Payloads, attributes and messages of errors are not shown to you.</section>}
             <Page route={route} />
           </SettingsContext.Provider>
         ) : error ? (

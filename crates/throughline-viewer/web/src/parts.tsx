@@ -2,8 +2,9 @@
 
 import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
+import { fetchFile } from './api.ts';
 import { moment } from './format.ts';
-import type { Answer } from './hooks.ts';
+import { type Answer, useNow } from './hooks.ts';
 import { useSettings } from './settings.ts';
 import type { OpenRun } from './types.ts';
 
@@ -34,6 +35,11 @@ export function State({ state }: { state: string }) {
   );
 }
 
+/** A name with parts, which is broken between them where there is no room. */
+export function Kind({ name }: { name: string }) {
+  return <span class="kind">{name.split('::').map((part, at) => (at === 0 ? part : <>::<wbr />{part}</>))}</span>;
+}
+
 /** The step that an open run is in. */
 export function Step({ current }: { current: OpenRun['current'] }) {
   if (!current) return null;
@@ -52,9 +58,14 @@ export function Moment({ at }: { at: string }) {
   const { clock } = useSettings();
   return (
     <time dateTime={at} title={at}>
-      {moment(at, clock)}
+      {moment(at, clock, useNow(clock === 'relative'))}
     </time>
   );
+}
+
+/** How long ago something was, whatever times are shown as: it takes the least room. */
+export function Age({ since }: { since: string }) {
+  return <time dateTime={since} title={since}>{moment(since, 'relative', useNow(true))}</time>;
 }
 
 /** What is said where there is nothing, with what can be done. */
@@ -91,6 +102,30 @@ async function toClipboard(text: string): Promise<void> {
   area.select();
   document.execCommand('copy');
   area.remove();
+}
+
+/** Saves an answer as a file. A link could not send the token. */
+export function Save({ question, name, label }: { question: string; name: string; label: string }) {
+  const [error, setError] = useState<string>();
+  const save = () => {
+    fetchFile(question).then(
+      (file) => {
+        const link = document.createElement('a');
+        link.href = URL.createObjectURL(file);
+        link.download = name;
+        link.click();
+        URL.revokeObjectURL(link.href);
+        setError(undefined);
+      },
+      (failed: Error) => setError(failed.message),
+    );
+  };
+  return (
+    <>
+      <button class="quiet" onClick={save}>{label}</button>
+      {error && <span class="error" role="alert">{error}</span>}
+    </>
+  );
 }
 
 export function Copy({ text, label }: { text: string; label: string }) {

@@ -4,6 +4,7 @@ import { useMemo } from 'preact/hooks';
 import { count, micros, percent } from './format.ts';
 import { Heatmap } from './heatmap.tsx';
 import { useAnswer } from './hooks.ts';
+import { useKeys } from './keys.ts';
 import { Empty, Shown } from './parts.tsx';
 import { type Route, to } from './route.ts';
 import { sinceOf } from './runs.tsx';
@@ -18,10 +19,28 @@ const TIMES: [string, string][] = [
 ];
 
 export function Patterns({ route }: { route: Route }) {
+  const { clock } = useSettings();
   const chosen = route.parameters['since'] ?? '24h';
-  const since = useMemo(() => (chosen === 'all' ? undefined : sinceOf(chosen)), [chosen]);
+  const since = useMemo(() => (chosen === 'all' ? undefined : sinceOf(chosen, clock)), [chosen, clock]);
   const { workflow, stage } = route.parameters;
   const answer = useAnswer<Found>('patterns', { since, workflow });
+  // From figure to figure: each is a link to its runs.
+  const move = (by: number) => {
+    const links = [...document.querySelectorAll<HTMLElement>('.grid a')];
+    const at = links.findIndex((link) => link === document.activeElement);
+    links[Math.max(0, Math.min(links.length - 1, at < 0 ? 0 : at + by))]?.focus();
+  };
+  useKeys([
+    { key: 'j ArrowDown', does: 'next figure', run: () => move(1) },
+    { key: 'k ArrowUp', does: 'previous figure', run: () => move(-1) },
+    { key: 'l', does: 'show the runs behind the figure', run: () => {
+      if (document.activeElement?.matches('.grid a')) (document.activeElement as HTMLElement).click();
+    } },
+    { key: 'h', does: 'back to the list', run: () => void (location.hash = to('runs')) },
+    { key: 'g', does: 'first figure', run: () => move(-Infinity) },
+    { key: 'G', does: 'last figure', run: () => move(Infinity) },
+    { key: 'r', does: 'read again', run: answer.again },
+  ]);
   /** The address of the runs behind a figure. */
   const runs = (more: Record<string, string | undefined>) =>
     to('runs', { since: chosen === 'all' ? undefined : chosen, workflow, ...more });
@@ -51,7 +70,7 @@ export function Patterns({ route }: { route: Route }) {
               <HotSpots found={found} address={(type, error) => runs({ state: 'failed', type, q: error ?? undefined })} />
               <Stages found={found} address={(type) => runs({ type })} times={(stage) => to('patterns', { since: chosen, workflow, stage })} />
               {stage && <Heatmap key={stage} stage={stage} since={since} workflow={workflow} close={to('patterns', { since: chosen, workflow })} />}
-              <Outcomes found={found} address={(type) => runs({ type })} />
+              <Outcomes found={found} address={(type, choice, state) => runs({ type, choice, state })} />
             </div>
           )
         }
@@ -170,7 +189,7 @@ function Stages({ found, address, times }: { found: Found; address: (type: strin
   );
 }
 
-function Outcomes({ found, address }: { found: Found; address: (type: string) => string }) {
+function Outcomes({ found, address }: { found: Found; address: (type: string, choice: string, state?: string) => string }) {
   const { about } = useSettings();
   const outcomes = found.decisions;
   return (
@@ -182,9 +201,13 @@ function Outcomes({ found, address }: { found: Found; address: (type: string) =>
           <tbody>
             {outcomes.map((outcome) => (
               <tr>
-                <th scope="row"><a href={address(outcome.decision)}>{outcome.decision}</a></th>
-                <td>{outcome.choice}</td>
-                <td class="number">{count(outcome.failed.hits)} of {count(outcome.failed.total)}</td>
+                <th scope="row">{outcome.decision}</th>
+                <td><a href={address(outcome.decision, outcome.choice)}>{outcome.choice}</a></td>
+                <td class="number">
+                  <a href={address(outcome.decision, outcome.choice, 'failed')}>
+                    {count(outcome.failed.hits)} of {count(outcome.failed.total)}<span class="hidden"> that chose {outcome.choice} failed</span>
+                  </a>
+                </td>
                 <td>{percent(outcome.failed.hits / Math.max(1, outcome.failed.total))} <span class="quiet">({interval(outcome.interval)})</span></td>
               </tr>
             ))}

@@ -1,14 +1,14 @@
 // One run: what happened, why, what was undone.
 
 import type { ComponentChildren } from 'preact';
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { useWhole } from './children.ts';
 import { Details } from './details.tsx';
 import { Comparison } from './diff.tsx';
 import { kindOf, micros, nameOf, percent } from './format.ts';
-import { useAnswer, useNews, useThrottled } from './hooks.ts';
+import { useAnswer, useNews, useNow, useThrottled } from './hooks.ts';
 import { Logs } from './logs.tsx';
-import { Copy, Moment, Shown, State } from './parts.tsx';
+import { Copy, Moment, Save, Shown, State } from './parts.tsx';
 import { replace, type Route, to, toRun } from './route.ts';
 import { useSettings } from './settings.ts';
 import type { Decision, DecisionOutcome, Details as Found, Run, SagaCompensation, Statement, Story } from './types.ts';
@@ -45,8 +45,9 @@ export function OneRun({ route }: { route: Route }) {
   return (
     <main class="run">
       <Shown answer={answer}>
-        {(story) => <Content story={story} route={route} again={answer.again} isLive={about.live && isOpen} />}
+        {(story) => <Content story={story} readAt={answer.at} route={route} again={answer.again} isLive={about.live && isOpen} />}
       </Shown>
+      {!answer.value && <h1 class={answer.error ? undefined : 'hidden'}>{answer.error ? 'This run can\u2019t be shown' : 'Run'}</h1>}
       {answer.error && !answer.value && (
         <p>
           <a href={to('runs')}>All runs</a> are listed with their keys; a search there finds a run by the beginning of its id.
@@ -56,7 +57,18 @@ export function OneRun({ route }: { route: Route }) {
   );
 }
 
-function Content({ story, route, again, isLive }: { story: Story; route: Route; again: () => void; isLive: boolean }) {
+/** From how many spans on what goes on is drawn anew less often. */
+const LARGE = 5_000;
+
+/** How long ago a run was read, in microseconds, by the second; nothing if none of it goes on. */
+function usePassed({ nodes }: Story, readAt: number): number {
+  const goesOn = useMemo(() => nodes.some(({ span }) => span.state === 'running'), [nodes]);
+  const seconds = Math.max(0, Math.floor((useNow(goesOn) - readAt) / 1_000));
+  const step = nodes.length > LARGE ? 15 : 1;
+  return goesOn ? Math.floor(seconds / step) * step * 1_000_000 : 0;
+}
+
+function Content({ story, readAt, route, again, isLive }: { story: Story; readAt: number; route: Route; again: () => void; isLive: boolean }) {
   const { id, parameters } = route;
   const { about } = useSettings();
   const views = about.logs ? [...VIEWS, LOGS] : VIEWS;
@@ -70,18 +82,19 @@ function Content({ story, route, again, isLive }: { story: Story; route: Route; 
   const openRuns = (runs: string[]) =>
     replace(to(`run/${id}`, { view, open: runs.join(','), span: runOfSpan && [id, ...runs].includes(runOfSpan) ? span : undefined }));
   const spanName = (span: string) => whole.story.nodes.find((node) => node.span.span_id === span)?.span.name;
-  const shown = { story: whole.story, selected: span, select };
+  const passed = usePassed(whole.story, readAt);
+  const shown = { story: whole.story, runs: [id, ...open], selected: span, select };
   return (
     <>
-      <Head story={story} id={id} again={again} isLive={isLive} />
+      <Head story={story} id={id} headline={headlineOf(story, passed)} again={again} isLive={isLive} />
       <div class="columns">
         <div class="verdict">
-          <Verdict story={story} id={id} />
+          <Verdict story={story} id={id} passed={passed} />
           <Ledger story={story} id={id} />
           <Decisions story={story} id={id} />
           <Passed id={id} root={story.explanation.run?.root?.span_id} />
           <Related story={story} id={id} />
-          <Comparison id={id} />
+          <Comparison id={id} others={story.related.same_key} />
         </div>
         <div class="spans">
           <nav class="chips views" aria-label="Views of the run">
@@ -96,7 +109,7 @@ function Content({ story, route, again, isLive }: { story: Story; route: Route; 
           ) : view === 'logs' ? (
             <Logs {...shown} id={id} />
           ) : (
-            <Waterfall {...shown} id={id} whole={whole} open={open} openRuns={openRuns} />
+            <Waterfall {...shown} id={id} passed={passed} whole={whole} open={open} openRuns={openRuns} />
           )}
           {span && runOfSpan && <Details id={runOfSpan} span={span} nameOf={spanName} close={() => select(undefined)} />}
         </div>
@@ -105,8 +118,20 @@ function Content({ story, route, again, isLive }: { story: Story; route: Route; 
   );
 }
 
-function Head({ story, id, again, isLive }: { story: Story; id: string; again: () => void; isLive: boolean }) {
+/** For how long something has been going on, in microseconds. */
+function since(start: string, story: Story, passed: number): number {
+  return Math.max(0, Date.parse(story.read_at) - Date.parse(start)) * 1_000 + passed;
+}
+
+/** What happened, in a line; what goes on grows. */
+function headlineOf(story: Story, passed: number): string {
+  const { headline, verdict, run } = story.explanation;
+  return verdict === 'running' && run ? `${headline}; it has been running for ${micros(since(run.started, story, passed))}` : headline;
+}
+
+function Head({ story, id, headline, again, isLive }: { story: Story; id: string; headline: string; again: () => void; isLive: boolean }) {
   const { run } = story.explanation;
+  const { about } = useSettings();
   if (!run) return <h1>{id}</h1>;
   const { caused_by } = story.related;
   return (
@@ -126,11 +151,17 @@ function Head({ story, id, again, isLive }: { story: Story; id: string; again: (
       <span class="actions">
         <Copy text={id} label="Copy id" />
         <Copy text={`throughline why ${id}`} label="Copy command" />
-        <Copy text={story.explanation.headline} label="Copy as one line" />
+        <Copy text={headline} label="Copy as one line" />
+        {about.payloads && <Save question={`runs/${id}/export`} name={`${fileName(run)}.html`} label="Save as one file" />}
         <button class="quiet" onClick={again}>Read again</button>
       </span>
     </header>
   );
+}
+
+/** A name that every system takes for a file. */
+function fileName(run: Run): string {
+  return nameOf(run).replaceAll(/[^A-Za-z0-9._-]+/g, '-').replace(/^[.-]+/, '').slice(0, 80) || run.trace_id;
 }
 
 const HOW_SURE: Record<string, string> = {
@@ -140,21 +171,33 @@ const HOW_SURE: Record<string, string> = {
   compared: 'compared',
 };
 
-function Verdict({ story, id }: { story: Story; id: string }) {
+/** Of how many spans it is said for how long they have been at work. */
+const AT_WORK = 3;
+
+function Verdict({ story, id, passed }: { story: Story; id: string; passed: number }) {
   const { explanation } = story;
-  const rest = explanation.statements.filter(({ text }) => text !== explanation.headline);
+  // The headline says it already: what it rests on stands beside the cause.
+  const origin = explanation.cause && explanation.statements.find(({ says, text }) => says === 'origin' && explanation.headline.includes(text));
+  const rest = explanation.statements.filter((statement) => statement !== origin && statement.text !== explanation.headline);
+  const atWork = explanation.verdict === 'running' ? explanation.open.filter(({ state }) => state === 'running').slice(0, AT_WORK) : [];
   return (
     <section class={`card ${explanation.verdict}`} aria-labelledby="verdict">
-      <h2 id="verdict" class="headline">{explanation.headline}</h2>
+      <h2 id="verdict" class="headline">{headlineOf(story, passed)}</h2>
       {explanation.cause && (
         <p class="origin">
           Cause: <a href={toRun(id, explanation.cause.span.span_id)}><b>{explanation.cause.span.name}</b></a>
           {explanation.cause.span.error && <>: <span class="kind">{explanation.cause.span.error.type}</span> {explanation.cause.span.error.message}</>}
           {explanation.cause.span.error?.chain?.map((because) => <span class="because"> because: {because}</span>)}
+          {origin && <Evidence statement={origin} />}
         </p>
       )}
-      {rest.length > 0 && (
+      {rest.length + atWork.length > 0 && (
         <ul class="statements">
+          {atWork.map((span) => (
+            <li class="at-work">
+              <a href={toRun(id, span.span_id)}>{span.name}</a> has been at work for {micros(since(span.started, story, passed))}
+            </li>
+          ))}
           {rest.map((statement) => <Said statement={statement} />)}
         </ul>
       )}
@@ -165,6 +208,9 @@ function Verdict({ story, id }: { story: Story; id: string }) {
   );
 }
 
+/** How many links a statement has, unless somebody asks for more. */
+const LINKS = 3;
+
 /** The spans that a statement rests on, of whichever run. */
 function evidence({ events }: Statement): [string, string][] {
   const spans = new Map<string, [string, string]>();
@@ -172,17 +218,26 @@ function evidence({ events }: Statement): [string, string][] {
     const [run = '', span = ''] = event.split(':', 2);
     spans.set(`${run}:${span}`, [run, span]);
   }
-  return [...spans.values()].slice(0, 3);
+  return [...spans.values()];
 }
 
 function Said({ statement }: { statement: Statement }) {
+  return <li>{statement.text}<Evidence statement={statement} /></li>;
+}
+
+/** How sure a statement is, and where that is to be seen. */
+function Evidence({ statement }: { statement: Statement }) {
+  const [isWhole, setWhole] = useState(false);
+  const all = evidence(statement);
+  const more = isWhole ? 0 : Math.max(0, all.length - LINKS);
   return (
-    <li>
-      {statement.text} <span class="sure">({HOW_SURE[statement.certainty] ?? statement.certainty})</span>
-      {evidence(statement).map(([run, span], at) => (
+    <span class="evidence">
+      {' '}<span class="sure">({HOW_SURE[statement.certainty] ?? statement.certainty})</span>
+      {all.slice(0, all.length - more).map(([run, span], at) => (
         <> <a href={toRun(run, span)} aria-label={`Evidence ${at + 1} of: ${statement.text}`}>[{at + 1}]</a></>
       ))}
-    </li>
+      {more > 0 && <> <button class="link" aria-label={`${more} more pieces of evidence of: ${statement.text}`} onClick={() => setWhole(true)}>+{more}</button></>}
+    </span>
   );
 }
 

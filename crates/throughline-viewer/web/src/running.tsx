@@ -1,8 +1,8 @@
 // What runs now, and what a deployment would cut short.
 
-import { useEffect } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import { count, kindOf, micros, nameOf } from './format.ts';
-import { useAnswer, useNews, useThrottled } from './hooks.ts';
+import { useAnswer, useNews, useNow, useThrottled } from './hooks.ts';
 import { useKeys } from './keys.ts';
 import { Empty, Shown, State, Step } from './parts.tsx';
 import { type Route, to, toRun } from './route.ts';
@@ -24,7 +24,29 @@ export function Running({ route }: { route: Route }) {
     const timer = setInterval(answer.again, EVERY);
     return () => clearInterval(timer);
   }, []);
-  useKeys([{ key: 'r', does: 'read again', run: answer.again }]);
+  const found = answer.value?.runs ?? [];
+  const [selected, setSelected] = useState(0);
+  const move = (by: number) => {
+    const next = Math.max(0, Math.min(found.length - 1, selected + by));
+    setSelected(next);
+    document.getElementById(`open-${next}`)?.scrollIntoView({ block: 'nearest' });
+  };
+  useEffect(() => setSelected(0), [after]);
+  useKeys([
+    { key: 'j ArrowDown', does: 'next run', run: () => move(1) },
+    { key: 'k ArrowUp', does: 'previous run', run: () => move(-1) },
+    { key: 'l Enter', does: 'open the run', run: () => {
+      const run = found[Math.min(selected, found.length - 1)];
+      if (run) location.hash = toRun(run.summary.trace_id, run.current?.span_id);
+    } },
+    { key: 'h', does: 'back to the list', run: () => void (location.hash = to('runs')) },
+    { key: 'g', does: 'first run', run: () => move(-found.length) },
+    { key: 'G', does: 'last run', run: () => move(found.length) },
+    { key: 'r', does: 'read again', run: answer.again },
+  ]);
+  const clock = useNow(found.length > 0);
+  // By the clock of the server, as the times are that it is compared with.
+  const now = (read: Found) => Date.parse(read.read_at) + Math.max(0, clock - answer.at);
   return (
     <main>
       <h1>Running now</h1>
@@ -45,8 +67,8 @@ export function Running({ route }: { route: Route }) {
               </Empty>
             ) : (
               <>
-                <Table found={found} />
-                <Processes found={found} />
+                <Table found={found} now={now(found)} selected={Math.min(selected, found.runs.length - 1)} />
+                <Processes found={found} now={now(found)} />
               </>
             )}
             <nav class="pages" aria-label="Pages">
@@ -89,8 +111,7 @@ const DEPLOYMENTS: Record<string, [string, string]> = {
   is_left_over: ['changes nothing; can\u2019t be resumed', 'quiet'],
 };
 
-function Table({ found }: { found: Found }) {
-  const now = Date.parse(found.read_at);
+function Table({ found, now, selected }: { found: Found; now: number; selected: number }) {
   const since = (at: string) => Math.max(0, now - Date.parse(at)) * 1_000;
   const stateOf = ({ summary, last_event }: OpenRun) =>
     summary.state === 'running' && now - Date.parse(last_event) >= found.stuck_after_s * 1_000 ? 'stuck' : summary.state;
@@ -109,10 +130,10 @@ function Table({ found }: { found: Found }) {
         </tr>
       </thead>
       <tbody>
-        {found.runs.map((run) => {
+        {found.runs.map((run, at) => {
           const [does, tone] = DEPLOYMENTS[run.deployment] ?? ['not known', 'quiet'];
           return (
-            <tr key={run.summary.trace_id}>
+            <tr id={`open-${at}`} class={at === selected ? 'selected' : undefined} key={run.summary.trace_id}>
               <th scope="row">
                 <a href={toRun(run.summary.trace_id, run.current?.span_id)}>{nameOf(run.summary)}</a>
                 {kindOf(run.summary) !== nameOf(run.summary) && <div class="quiet">{kindOf(run.summary)}</div>}
@@ -124,10 +145,10 @@ function Table({ found }: { found: Found }) {
                 {run.next_retry && Date.parse(run.next_retry) > now && (
                   <div class="warn">next retry in {micros((Date.parse(run.next_retry) - now) * 1_000)}</div>
                 )}
+                <div class={`narrow ${tone}`}>a deployment {does}</div>
               </td>
               <td>
                 <Against took={since(run.summary.started)} usual={run.usual} label="" />
-                <div class={`narrow ${tone}`}>a deployment {does}</div>
               </td>
               <td class={`roomy ${tone}`}>{does}</td>
               <td class="wide">{run.holder && processOf(run.holder)}</td>
@@ -158,8 +179,7 @@ function processOf({ host, pid, instance }: Holder): string {
 }
 
 /** The processes that have these runs in hand, each with its lease. */
-function Processes({ found }: { found: Found }) {
-  const now = Date.parse(found.read_at);
+function Processes({ found, now }: { found: Found; now: number }) {
   const since = (at: string) => micros(Math.max(0, now - Date.parse(at)) * 1_000);
   const holders = new Map<string, { holder: Holder; runs: number }>();
   for (const { holder } of found.runs) {

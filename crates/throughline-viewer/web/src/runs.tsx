@@ -3,10 +3,10 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { ask } from './api.ts';
-import { count, kindOf, micros, nameOf } from './format.ts';
-import { useAnswer, useNews, useThrottled } from './hooks.ts';
+import { type Clock, count, kindOf, micros, nameOf } from './format.ts';
+import { useAnswer, useNews, useNow, useThrottled } from './hooks.ts';
 import { useKeys } from './keys.ts';
-import { Empty, Moment, Shown, State, Step } from './parts.tsx';
+import { Age, Empty, Kind, Moment, Shown, State, Step } from './parts.tsx';
 import { type Route, replace, to, toRun } from './route.ts';
 import { useSettings } from './settings.ts';
 import type { Counts, Listed, OpenRun, Run, Running } from './types.ts';
@@ -18,27 +18,39 @@ const VIEWS: { name: string; parameters: Record<string, string> }[] = [
   { name: 'Running', parameters: { state: 'running' } },
   { name: 'Stuck', parameters: { view: 'stuck' } },
   { name: 'Interrupted', parameters: { state: 'interrupted' } },
+  { name: 'Succeeded', parameters: { state: 'succeeded' } },
+  { name: 'Cancelled', parameters: { state: 'cancelled' } },
+  { name: 'Unfinished', parameters: { state: 'unfinished' } },
   { name: 'Orphaned resources', parameters: { view: 'orphaned' } },
 ];
 
 const TIMES: [string, string][] = [
   ['', 'any time'],
   ['1h', 'last hour'],
+  ['today', 'today'],
   ['24h', 'last 24 hours'],
-  ['today', 'today (UTC)'],
   ['7d', 'last 7 days'],
 ];
+/** Times that are a click away. */
+const CHIPS: [string, string][] = [
+  ['1h', 'Last hour'],
+  ['today', 'Today'],
+];
 
-/** Of how many open runs the list shows the steps that they are in. */
-const MOST_OPEN = 50;
+/** Of how many open runs it is asked at once in which steps they are. */
+const MOST_OPEN = 60;
 
-const FILTERS = ['workflow', 'service', 'key', 'type', 'tag', 'attr'];
+const FILTERS = ['workflow', 'service', 'key', 'type', 'tag', 'attr', 'choice'];
+/** What those may not ask for who may not see payloads. */
+const OF_PAYLOADS = ['tag', 'attr', 'choice'];
 const PILLS = [...FILTERS, 'until'];
 
-/** The beginning of a time that is named from now. */
-export function sinceOf(name: string | undefined, now = Date.now()): string | undefined {
+/** The beginning of a time that is named from now. Days begin where the reader's clock says so. */
+export function sinceOf(name: string | undefined, clock: Clock, now = Date.now()): string | undefined {
   if (!name) return undefined;
-  if (name === 'today') return `${new Date(now).toISOString().slice(0, 10)}T00:00:00Z`;
+  if (name === 'today') {
+    return clock === 'utc' ? `${new Date(now).toISOString().slice(0, 10)}T00:00:00Z` : new Date(new Date(now).setHours(0, 0, 0, 0)).toISOString();
+  }
   const [, number, unit] = /^(\d+)(min|h|d)$/.exec(name) ?? [];
   if (!number || !unit) return name;
   const size = { min: 60_000, h: 3_600_000, d: 86_400_000 }[unit] ?? 0;
@@ -47,10 +59,10 @@ export function sinceOf(name: string | undefined, now = Date.now()): string | un
 
 export function Runs({ route }: { route: Route }) {
   const { parameters } = route;
-  const { about } = useSettings();
+  const { about, clock } = useSettings();
   const [fresh, setFresh] = useState<ReadonlySet<string>>(new Set());
   // The beginning of "the last hour" stands still while the page does.
-  const since = useMemo(() => sinceOf(parameters['since']), [parameters['since'], parameters['after']]);
+  const since = useMemo(() => sinceOf(parameters['since'], clock), [parameters['since'], parameters['after'], clock]);
   const question = { ...parameters, since };
   const answer = useAnswer<Listed>('runs', question);
   const counts = useAnswer<Counts>('counts', {
@@ -62,20 +74,31 @@ export function Runs({ route }: { route: Route }) {
   const search = useRef<HTMLInputElement>(null);
 
   const listed = answer.value;
+  /** What became of runs since the list was read: they keep their places. */
+  const [changed, setChanged] = useState<ReadonlyMap<string, Run>>(new Map());
   const runs = useMemo(() => {
     const named = new Set(listed?.named.map((run) => run.trace_id));
-    return [...(listed?.named ?? []), ...(listed?.runs.filter((run) => !named.has(run.trace_id)) ?? [])];
-  }, [listed]);
+    const all = [...(listed?.named ?? []), ...(listed?.runs.filter((run) => !named.has(run.trace_id)) ?? [])];
+    return all.map((run) => changed.get(run.trace_id) ?? run);
+  }, [listed, changed]);
 
   // In which step open runs are is not in a list of all runs.
-  const hasOpen = runs.some((run) => run.state === 'running' || run.state === 'interrupted');
-  const openRuns = (counts.value?.running ?? Infinity) + (counts.value?.stuck ?? 0) + (counts.value?.interrupted ?? 0);
-  // Each is read for it: of many, the page of what runs now shows some.
-  const underWay = useAnswer<Running>(hasOpen && openRuns <= MOST_OPEN ? 'running' : undefined, { limit: String(MOST_OPEN) }, listed);
+  const openRuns = runs.filter(isOpen).slice(0, MOST_OPEN);
+  const underWay = useAnswer<Running>(openRuns.length > 0 ? 'running' : undefined, { id: openRuns.map((run) => run.trace_id).join(',') }, listed);
   const steps = useMemo(() => new Map(underWay.value?.runs.map((run) => [run.summary.trace_id, run.current])), [underWay.value]);
 
   const wasConnected = useRef(false);
   const countAgain = useThrottled(counts.again, () => 2_000);
+  const stepsAgain = useThrottled(underWay.again, () => 2_000);
+  const moved = useRef(new Set<string>());
+  const update = useThrottled(() => {
+    const id = [...moved.current].join(',');
+    moved.current.clear();
+    ask<Listed>('runs', { id }).then(
+      (found) => setChanged((before) => new Map([...before, ...found.runs.map((run): [string, Run] => [run.trace_id, run])])),
+      () => undefined,
+    );
+  }, () => 250);
   // Of what was missed, what a list of now has and this one has not; further back there are no new runs.
   const look = useThrottled(() => {
     const newest = listed?.runs[0]?.started ?? '';
@@ -100,8 +123,15 @@ export function Runs({ route }: { route: Route }) {
     const unseen = Object.entries(news.runs).filter(([id, { started }]) => started && !shown.has(id));
     if (unseen.length > 0) setFresh((before) => new Set([...before, ...unseen.map(([id]) => id)].slice(0, 10_000)));
     if (Object.values(news.runs).some(({ started, ended }) => started || ended)) countAgain();
+    if (openRuns.some((run) => news.runs[run.trace_id])) stepsAgain();
+    const ended = Object.entries(news.runs).filter(([id, { ended }]) => ended && shown.has(id));
+    ended.forEach(([id]) => moved.current.add(id));
+    if (ended.length > 0) update();
   });
-  useEffect(() => setFresh(new Set()), [listed]);
+  useEffect(() => {
+    setFresh(new Set());
+    setChanged(new Map());
+  }, [listed]);
   useEffect(() => setSelected(0), [JSON.stringify(parameters)]);
 
   const change = (changed: Record<string, string | undefined>) =>
@@ -138,8 +168,11 @@ export function Runs({ route }: { route: Route }) {
     const found = counts.value;
     if (!found) return '';
     if (name === 'Failed') return found.failed ? count(found.failed.hits) : '';
-    if (name === 'All') return found.failed ? `${count(found.failed.total)} ended` : '';
-    const values: Record<string, number | null> = { Running: found.running, Stuck: found.stuck, Interrupted: found.interrupted };
+    const { running, stuck, interrupted, unfinished } = found;
+    const ended = found.failed?.total ?? null;
+    const all = [ended, running, stuck, interrupted, unfinished];
+    const sum = all.reduce((sum, one) => (sum === null || one === null ? null : sum + one), 0);
+    const values: Record<string, number | null> = { All: sum, Running: running, Stuck: stuck, Interrupted: interrupted, Unfinished: unfinished };
     const value = values[name];
     return value === undefined || value === null ? '' : count(value);
   };
@@ -157,6 +190,11 @@ export function Runs({ route }: { route: Route }) {
               aria-current={isView(view) ? 'true' : undefined}
             >
               {name} <span class="number">{number(name)}</span>
+            </a>
+          ))}
+          {CHIPS.map(([since, name]) => (
+            <a class="chip" href={change({ since: parameters['since'] === since ? undefined : since, until: undefined })} aria-current={parameters['since'] === since ? 'true' : undefined}>
+              {name}
             </a>
           ))}
         </nav>
@@ -218,6 +256,7 @@ export function Runs({ route }: { route: Route }) {
 }
 
 function AddFilter({ add }: { add: (name: string, value: string) => void }) {
+  const { about } = useSettings();
   const [name, setName] = useState('workflow');
   const [value, setValue] = useState('');
   const use = () => {
@@ -231,7 +270,7 @@ function AddFilter({ add }: { add: (name: string, value: string) => void }) {
         <label>
           <span class="hidden">What to filter by</span>
           <select value={name} onChange={(event) => setName(event.currentTarget.value)}>
-            {FILTERS.map((name) => (
+            {FILTERS.filter((name) => about.payloads || !OF_PAYLOADS.includes(name)).map((name) => (
               <option value={name}>{name}</option>
             ))}
           </select>
@@ -263,6 +302,7 @@ interface TableProps {
 
 function Table({ runs, steps, selected, parameters }: TableProps) {
   const { clock } = useSettings();
+  const now = useNow(runs.some(({ state }) => state === 'running'));
   const hasServices = new Set(runs.map((run) => run.service)).size > 1;
   return (
     <table class="runs">
@@ -293,19 +333,20 @@ function Table({ runs, steps, selected, parameters }: TableProps) {
             <th scope="row">
               <a href={toRun(run.trace_id)}>{nameOf(run)}</a>
               {(run.root?.attempt ?? 1) > 1 && <span class="quiet"> attempt {run.root?.attempt}</span>}
+              <div class="narrow quiet age"><Age since={run.started} /></div>
             </th>
             <td>
               <State state={parameters['view'] === 'stuck' ? 'stuck' : run.state} />
             </td>
             <td class="cause">
-              {steps.get(run.trace_id) ? <Step current={steps.get(run.trace_id) ?? null} /> : <Cause run={run} />}
+              {isOpen(run) && steps.get(run.trace_id) ? <Step current={steps.get(run.trace_id) ?? null} /> : <Cause run={run} />}
             </td>
             <td class="wide">{kindOf(run)}</td>
             {hasServices && <td class="wide">{run.service}</td>}
             <td class="roomy">
               <Moment at={run.started} />
             </td>
-            <td class="number">{tookOf(run)}</td>
+            <td class="number">{tookOf(run, now)}</td>
           </tr>
         ))}
       </tbody>
@@ -313,10 +354,14 @@ function Table({ runs, steps, selected, parameters }: TableProps) {
   );
 }
 
+function isOpen({ state }: Run): boolean {
+  return state === 'running' || state === 'interrupted';
+}
+
 /** How long a run took, or for how long one has been running. */
-function tookOf({ state, started, duration_us }: Run): ComponentChildren {
+function tookOf({ state, started, duration_us }: Run, now: number): ComponentChildren {
   if (duration_us !== null) return micros(duration_us);
-  return state === 'running' ? <span class="now">{micros(Math.max(0, Date.now() - Date.parse(started)) * 1_000)}…</span> : '';
+  return state === 'running' ? <span class="now">{micros(Math.max(0, now - Date.parse(started)) * 1_000)}…</span> : '';
 }
 
 function Cause({ run }: { run: Run }) {
@@ -328,7 +373,7 @@ function Cause({ run }: { run: Run }) {
       {failure.error && (
         <>
           {' '}
-          <span class="kind">{failure.error.type}</span> {failure.error.message}
+          <Kind name={failure.error.type} /> {failure.error.message}
         </>
       )}
     </a>

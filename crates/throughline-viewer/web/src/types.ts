@@ -51,6 +51,7 @@ export interface Counts {
   running: number | null;
   stuck: number | null;
   interrupted: number | null;
+  unfinished: number | null;
 }
 
 export interface Span {
@@ -135,6 +136,8 @@ export interface Explanation {
   run: Run | null;
   verdict: string;
   headline: string;
+  /** Spans that have begun and not ended. */
+  open: Span[];
   statements: Statement[];
   cause?: { span: Span; kind: string; certainty: string };
   path: { span: Span }[];

@@ -1,14 +1,18 @@
 // Other views of the spans of a run: what happened in the order of time, and the graph that happened.
 
-import { useMemo, useState } from 'preact/hooks';
+import { useEffect, useMemo, useState } from 'preact/hooks';
 import { count, micros } from './format.ts';
 import { useKeys } from './keys.ts';
 import { endOf, isOpen, parents } from './layout.ts';
 import { Moment, State } from './parts.tsx';
+import { useSearch } from './search.tsx';
+import { to } from './route.ts';
 import type { Node, Span, Story } from './types.ts';
 
 export interface ViewProps {
   story: Story;
+  /** The runs that it is of: the run, and those of its child runs that are shown in it. */
+  runs: readonly string[];
   selected: string | undefined;
   select: (span: string | undefined) => void;
 }
@@ -33,7 +37,7 @@ function occasions(nodes: Node[]): Occasion[] {
 }
 
 /** Everything that began and ended, one after the other. */
-export function Timeline({ story, selected, select }: ViewProps) {
+export function Timeline({ story, runs, selected, select }: ViewProps) {
   const all = useMemo(() => occasions(story.nodes), [story]);
   const first = selected === undefined ? 0 : Math.max(0, all.findIndex(({ span }) => span.span_id === selected));
   const [page, setPage] = useState<number>();
@@ -47,19 +51,31 @@ export function Timeline({ story, selected, select }: ViewProps) {
     const next = all[at];
     if (next) select(next.span.span_id);
   };
+  const show = (span: string | undefined) => {
+    setPage(undefined);
+    if (span) select(span);
+  };
+  const search = useSearch(runs, story.nodes, selected, show);
+  const hits = new Set(search.hits);
+  useEffect(() => document.querySelector('.timeline .selected')?.scrollIntoView({ block: 'nearest' }), [selected, from]);
   useKeys([
     { key: 'j ArrowDown', does: 'next span', run: () => move(1) },
     { key: 'k ArrowUp', does: 'previous span', run: () => move(-1) },
-    { key: 'f', does: 'go to the cause', run: () => { setPage(undefined); select(cause); } },
+    { key: 'g', does: 'first span', run: () => show(all[0]?.span.span_id) },
+    { key: 'G', does: 'last span', run: () => show(all.at(-1)?.span.span_id) },
+    { key: 'h', does: 'back to the list', run: () => void (location.hash = to('runs')) },
+    { key: 'f', does: 'go to the cause', run: () => show(cause) },
+    ...search.keys,
     { key: 'Escape', does: 'close the details', run: () => select(undefined) },
   ]);
   return (
     <section class="card timeline" aria-label="Timeline">
+      <div class="tools">{search.box}</div>
       <table>
         <thead><tr><th scope="col" class="number">After</th><th scope="col" class="roomy">At</th><th scope="col">What</th><th scope="col">Span</th></tr></thead>
         <tbody>
           {all.slice(from, from + SHOWN).map(({ at, what, span }) => (
-            <tr class={span.span_id === selected ? 'selected' : undefined}>
+            <tr class={[span.span_id === selected && 'selected', hits.has(span.span_id) && 'hit'].filter(Boolean).join(' ')}>
               <td class="number">{at < 1 ? '0' : micros(at)}</td>
               <td class="roomy"><Moment at={new Date(Date.parse(span.started) + (at - span.offset_us) / 1_000).toISOString()} /></td>
               <td>{what === 'began' || what === 'happened' || what.startsWith('attempt') ? what : <State state={what} />}</td>
@@ -148,13 +164,27 @@ function stateOf(spans: Span[]): string {
 }
 
 /** The graph that happened: what led to what, with the decisions that led there. */
-export function GraphView({ story, selected, select }: ViewProps) {
+export function GraphView({ story, runs, selected, select }: ViewProps) {
   const graph = useMemo(() => graphOf(story.nodes), [story]);
   const cause = story.explanation.cause?.span.span_id;
   const chosen = selected === undefined ? undefined : graph.of.get(selected);
   const causing = cause === undefined ? undefined : graph.of.get(cause);
+  const show = (span: string | undefined) => {
+    if (span) select(span);
+  };
+  const search = useSearch(runs, story.nodes, selected, show);
+  const hits = new Set(search.hits.map((span) => graph.of.get(span)));
+  // From box to box as they were begun.
+  const go = (place: number) => show(graph.boxes[Math.max(0, Math.min(graph.boxes.length - 1, place))]?.spans[0]?.span_id);
+  useEffect(() => document.querySelector('.graph [aria-pressed=true]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' }), [chosen]);
   useKeys([
-    { key: 'f', does: 'go to the cause', run: () => select(cause) },
+    { key: 'j ArrowDown', does: 'next box', run: () => go((chosen ?? -1) + 1) },
+    { key: 'k ArrowUp', does: 'previous box', run: () => go((chosen ?? 1) - 1) },
+    { key: 'g', does: 'first box', run: () => go(0) },
+    { key: 'G', does: 'last box', run: () => go(graph.boxes.length - 1) },
+    { key: 'h', does: 'back to the list', run: () => void (location.hash = to('runs')) },
+    { key: 'f', does: 'go to the cause', run: () => show(cause) },
+    ...search.keys,
     { key: 'Escape', does: 'close the details', run: () => select(undefined) },
   ]);
   const at = (box: Box): [number, number] => [box.x * (WIDTH + ACROSS), box.y * (HEIGHT + DOWN)];
@@ -168,6 +198,7 @@ export function GraphView({ story, selected, select }: ViewProps) {
   const height = Math.max(1, graph.rows) * (HEIGHT + DOWN);
   return (
     <section class="card graph" aria-label="Graph">
+      <div class="tools">{search.box}</div>
       <div class="scrolled" tabIndex={0} role="group" aria-label="The graph that happened">
         <div class="canvas" style={{ width: `${width}px`, height: `${height}px` }}>
           <svg width={width} height={height} aria-hidden="true">
@@ -182,7 +213,10 @@ export function GraphView({ story, selected, select }: ViewProps) {
               const [a, b] = [graph.boxes[from], graph.boxes[to]];
               if (!a || !b) return null;
               const [[ax, ay], [x, y]] = [at(a), at(b)];
-              return <path class="edge led" d={`M${ax + WIDTH / 2} ${ay + HEIGHT}C${ax + WIDTH / 2} ${ay + HEIGHT + 20} ${x + WIDTH / 2} ${y - 20} ${x + WIDTH / 2} ${y}`} />;
+              // Along the right of the boxes: what lies between the two had no part in it.
+              const [right, there] = [ax + WIDTH, x + WIDTH];
+              const aside = Math.max(right, there) + ACROSS / 3;
+              return <path class="edge led" d={`M${right} ${ay + HEIGHT * 0.75}H${aside}V${y + HEIGHT / 4}H${there}`} />;
             })}
           </svg>
           <ul>
@@ -194,7 +228,7 @@ export function GraphView({ story, selected, select }: ViewProps) {
               return (
                 <li style={{ left: `${x}px`, top: `${y}px` }}>
                   <button
-                    class={`box ${state}${place === causing ? ' is-cause' : ''}`}
+                    class={`box ${state}${place === causing ? ' is-cause' : ''}${hits.has(place) ? ' hit' : ''}`}
                     aria-pressed={place === chosen}
                     title={box.name}
                     onClick={() => select(worst?.span_id)}

@@ -1,13 +1,13 @@
 // The waterfall of a run: a row for each span, of which those are drawn that are in sight.
 
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
-import { ask } from './api.ts';
 import type { Whole } from './children.ts';
 import { count, micros, nameOf } from './format.ts';
 import { useKeys } from './keys.ts';
-import { type Axis, axis, criticalPath, endOf, isOpen, parents, place, type Row, rows, timeAt } from './layout.ts';
+import { type Axis, attemptsOf, axis, criticalPath, endOf, holding, isOpen, parents, place, type Row, rows, timeAt } from './layout.ts';
 import { State } from './parts.tsx';
-import type { Node, Span, Story } from './types.ts';
+import { useSearch } from './search.tsx';
+import type { Span, Story } from './types.ts';
 
 /** How high a row is, as the style sheet has it. */
 const ROW = 24;
@@ -26,6 +26,8 @@ const WHOLE: Window = { from: 0, to: 1 };
 export interface WaterfallProps {
   story: Story;
   id: string;
+  /** How long ago the story was read, in microseconds: so much longer are spans that are at work. */
+  passed: number;
   selected: string | undefined;
   select: (span: string | undefined) => void;
   whole: Whole;
@@ -34,28 +36,35 @@ export interface WaterfallProps {
   openRuns: (runs: string[]) => void;
 }
 
-export function Waterfall({ story, id, selected, select, whole, open, openRuns }: WaterfallProps) {
+export function Waterfall({ story, id, passed, selected, select, whole, open, openRuns }: WaterfallProps) {
   const { nodes, explanation } = story;
   const cause = explanation.cause?.span.span_id;
   const [isFolded, setFolded] = useState(true);
   const [window, setWindow] = useState<Window>(WHOLE);
   const [closed, setClosed] = useState<ReadonlySet<string>>(new Set());
+  /** Spans whose earlier attempts have rows of their own. */
+  const [unfolded, setUnfolded] = useState<ReadonlySet<string>>(new Set());
   const [hide, setHide] = useState({ short: false, succeeded: false });
-  const [text, setText] = useState('');
-  const hits = useHits([id, ...open], text, nodes);
-  const search = useRef<HTMLInputElement>(null);
 
   const read = useMemo(() => {
     const started = nodes[0] ? Date.parse(nodes[0].span.started) * 1_000 - nodes[0].span.offset_us : 0;
-    return Math.max(0, Date.parse(story.read_at) * 1_000 - started);
-  }, [story]);
+    return Math.max(0, Date.parse(story.read_at) * 1_000 - started) + passed;
+  }, [story, passed]);
   // What a dead process left open lasts until the last that is known of the run.
   const known = useMemo(
     () => (nodes.some(({ span }) => span.state === 'running') ? read : nodes.reduce((most, { span }) => Math.max(most, span.offset_us + (span.duration_us ?? 0)), 1)),
     [nodes, read],
   );
   const parent = useMemo(() => parents(nodes), [nodes]);
-  const all = useMemo(() => rows(nodes, parent), [nodes, parent]);
+  const attempts = useMemo(() => attemptsOf(nodes, parent), [nodes, parent]);
+  // What is selected, and why a run failed, are not folded away with the attempt that they are in.
+  const pinned = explanation.run?.state === 'failed' ? cause : undefined;
+  const needed = useMemo(
+    () => holding(nodes, attempts, new Set([selected, pinned].filter((span) => span !== undefined))),
+    [nodes, attempts, selected, pinned],
+  );
+  const unfoldedNow = [...unfolded, ...needed].join(',');
+  const all = useMemo(() => rows(nodes, attempts, new Set(unfoldedNow.split(','))), [nodes, attempts, unfoldedNow]);
   const time = useMemo(() => axis(nodes, known, isFolded), [nodes, known, isFolded]);
   const critical = useMemo(() => criticalPath(nodes, parent, known), [nodes, parent, known]);
   const shown = useMemo(() => visible(all, closed, hide, time.end), [all, closed, hide, time]);
@@ -76,12 +85,6 @@ export function Waterfall({ story, id, selected, select, whole, open, openRuns }
     setWindow({ from, to: from + width });
   };
   const move = (by: number) => select(shown[Math.max(0, Math.min(shown.length - 1, at + by))]?.node.span.span_id);
-  const jump = (by: number) => {
-    if (hits.length === 0) return;
-    const now = hits.indexOf(selected ?? '');
-    const next = now < 0 ? (by > 0 ? 0 : hits.length - 1) : (now + by + hits.length) % hits.length;
-    show(hits[next]);
-  };
   /** Shows a span that may be within one that is closed, or hidden. */
   const show = (span: string | undefined) => {
     if (!span) return;
@@ -89,6 +92,7 @@ export function Waterfall({ story, id, selected, select, whole, open, openRuns }
     setHide({ short: false, succeeded: false });
     select(span);
   };
+  const search = useSearch([id, ...open], nodes, selected, show);
   const toggle = (span: string, isClosed: boolean) => {
     const child = whole.closed.get(span);
     if (child) return openRuns([...open, child.id]);
@@ -98,6 +102,14 @@ export function Waterfall({ story, id, selected, select, whole, open, openRuns }
     setClosed(next);
   };
   const selectedRow = shown[at];
+  const unfold = (row: Row) => {
+    const id = attempts.find(({ places }) => places.some((place) => nodes[place] === row.node))?.id;
+    if (id === undefined) return;
+    const next = new Set(unfolded);
+    if (row.earlier.length > 0) next.add(id);
+    else next.delete(id);
+    setUnfolded(next);
+  };
   useKeys([
     { key: 'j ArrowDown', does: 'next span', run: () => move(1) },
     { key: 'k ArrowUp', does: 'previous span', run: () => move(-1) },
@@ -108,9 +120,7 @@ export function Waterfall({ story, id, selected, select, whole, open, openRuns }
     } },
     { key: 'l', does: 'open the span, or the run that it began', run: () => selectedRow && toggle(selectedRow.node.span.span_id, false) },
     { key: 'f', does: 'go to the cause', run: () => show(cause) },
-    { key: '/', does: 'search in the run', run: () => search.current?.focus() },
-    { key: 'n', does: 'next hit', run: () => jump(1) },
-    { key: 'N', does: 'previous hit', run: () => jump(-1) },
+    ...search.keys,
     { key: 'g', does: 'first span', run: () => move(-shown.length) },
     { key: 'G', does: 'last span', run: () => move(shown.length) },
     { key: '+ =', does: 'zoom in', run: () => zoom(0.5) },
@@ -119,6 +129,7 @@ export function Waterfall({ story, id, selected, select, whole, open, openRuns }
     { key: '[ ArrowLeft', does: 'earlier', run: () => pan(-0.25) },
     { key: '] ArrowRight', does: 'later', run: () => pan(0.25) },
     { key: 'i', does: 'fold idle time, or unfold it', run: () => setFolded(!isFolded) },
+    { key: 'a', does: 'show each attempt in a row, or all in one', run: () => selectedRow && unfold(selectedRow) },
     { key: 'Escape', does: 'close the details', run: () => select(undefined) },
   ]);
 
@@ -126,25 +137,7 @@ export function Waterfall({ story, id, selected, select, whole, open, openRuns }
   return (
     <section class="waterfall" aria-label="Waterfall">
       <div class="tools">
-        <input
-          ref={search}
-          type="search"
-          aria-label="Search in the run"
-          placeholder="search in the run   ( / )"
-          value={text}
-          onInput={(event) => setText(event.currentTarget.value)}
-          onKeyDown={(event) => {
-            if (event.key === 'Enter') jump(event.shiftKey ? -1 : 1);
-            if (event.key === 'Escape') event.currentTarget.blur();
-          }}
-        />
-        {text && (
-          <span role="status">
-            {hits.length === 0 ? 'no hit' : `${count(hits.length)} ${hits.length === 1 ? 'hit' : 'hits'}`}{' '}
-            <button onClick={() => jump(-1)} aria-label="Previous hit">↑</button>
-            <button onClick={() => jump(1)} aria-label="Next hit">↓</button>
-          </span>
-        )}
+        {search.box}
         {cause && <button onClick={() => show(cause)}>Cause</button>}
         <label><input type="checkbox" checked={hide.succeeded} onChange={() => setHide({ ...hide, succeeded: !hide.succeeded })} /> hide successes</label>
         <label><input type="checkbox" checked={hide.short} onChange={() => setHide({ ...hide, short: !hide.short })} /> hide short</label>
@@ -174,16 +167,23 @@ export function Waterfall({ story, id, selected, select, whole, open, openRuns }
         closed={closed}
         cause={cause}
         critical={critical}
-        hits={hits}
+        hits={search.hits}
         id={id}
         whole={whole}
         selected={selected}
         at={at}
         select={select}
         toggle={toggle}
+        unfold={unfold}
         zoom={zoom}
         pan={pan}
       />
+      {critical.size > 1 && (
+        <p class="quiet legend">
+          <i class="bar critical" aria-hidden="true" /> underlined: without it the run would have been shorter
+          {nodes.some(({ span }) => isOpen(span)) && <>; <i class="bar open" aria-hidden="true" /> hatched: has not ended</>}
+        </p>
+      )}
       {shown.length < all.length && closed.size === 0 && (
         <p class="quiet">{count(all.length - shown.length)} spans are hidden.</p>
       )}
@@ -200,30 +200,6 @@ function visible(all: Row[], closed: ReadonlySet<string>, hide: { short: boolean
     if (row.hasChildren || span.state !== 'succeeded') return true;
     return !hide.succeeded && !(hide.short && (span.duration_us ?? 0) < end / 200);
   });
-}
-
-/** The spans in which a text was found, in their order. */
-function useHits(runs: string[], text: string, nodes: Node[]): string[] {
-  const [found, setFound] = useState<string[]>([]);
-  useEffect(() => {
-    const sought = text.trim();
-    setFound([]);
-    if (!sought) return;
-    const abort = new AbortController();
-    const timer = setTimeout(() => {
-      Promise.all(runs.map((run) => ask<{ spans: string[] }>(`runs/${run}/search`, { q: sought }, abort.signal)))
-        .then((found) => {
-          const hits = new Set(found.flatMap(({ spans }) => spans));
-          setFound(nodes.map(({ span }) => span.span_id).filter((span) => hits.has(span)));
-        })
-        .catch(() => undefined);
-    }, 150);
-    return () => {
-      clearTimeout(timer);
-      abort.abort();
-    };
-  }, [runs.join(','), text, nodes]);
-  return found;
 }
 
 interface Moves {
@@ -309,6 +285,7 @@ interface RowsProps extends Moves {
   at: number;
   select: (span: string | undefined) => void;
   toggle: (span: string, isClosed: boolean) => void;
+  unfold: (row: Row) => void;
 }
 
 function Rows(props: RowsProps) {
@@ -355,7 +332,7 @@ function Rows(props: RowsProps) {
 }
 
 function OneRow(props: Omit<RowsProps, 'hits'> & { row: Row; place: number; hits: ReadonlySet<string> }) {
-  const { row, time, known, window, closed, cause, critical, hits, whole, shown, at, select, toggle } = props;
+  const { row, time, known, window, closed, cause, critical, hits, whole, shown, at, select, toggle, unfold } = props;
   const { span } = row.node;
   const id = span.span_id;
   const child = (whole.closed.get(id) ?? whole.opened.get(id))?.run;
@@ -398,9 +375,16 @@ function OneRow(props: Omit<RowsProps, 'hits'> & { row: Row; place: number; hits
         {child && <span class="choice">{nameOf(child)} <State state={child.state} /></span>}
         {row.node.choice && <span class="choice">→ {row.node.choice}</span>}
         <span class="hidden">, {span.state}{took && `, ${took}`}</span>
-        {row.earlier.length === 0 && (span.attempt ?? 1) > 1 && <span class="times">attempt {span.attempt}</span>}
+        {row.earlier.length === 0 && (row.isOneOfSeveral || (span.attempt ?? 1) > 1) && <span class="times">attempt {span.attempt ?? 1}</span>}
         {row.earlier.length > 0 && (
-          <span class="times">
+          <span
+            class="times"
+            title="Shows each attempt in a row"
+            onClick={(event) => {
+              event.stopPropagation();
+              unfold(row);
+            }}
+          >
             ×{row.earlier.length + 1} <span class="hidden">attempts</span>
           </span>
         )}
@@ -408,7 +392,7 @@ function OneRow(props: Omit<RowsProps, 'hits'> & { row: Row; place: number; hits
       <span class="bars" aria-hidden="true">
         {time.pieces.filter((piece) => piece.isIdle).map((piece) => <Box kind="idle" from={piece.start} to={piece.end} window={window} />)}
         {spans.map((one) => (
-          <Bar span={one} time={time} known={known} window={window} isCritical={critical.has(one.span_id)} select={select} />
+          <Bar span={one} time={time} known={known} window={window} isCritical={critical.has(one.span_id)} label={spans.length > 1 || (one.attempt ?? 1) > 1 ? String(one.attempt ?? 1) : ''} select={select} />
         ))}
       </span>
       <span class="took" aria-hidden="true">{took}</span>
@@ -416,7 +400,7 @@ function OneRow(props: Omit<RowsProps, 'hits'> & { row: Row; place: number; hits
   );
 }
 
-function Bar({ span, time, known, window, isCritical, select }: { span: Span; time: Axis; known: number; window: Window; isCritical: boolean; select: (span: string) => void }) {
+function Bar({ span, time, known, window, isCritical, label, select }: { span: Span; time: Axis; known: number; window: Window; isCritical: boolean; label: string; select: (span: string) => void }) {
   const kind = `bar ${span.state}${span.point ? ' point' : ''}${isOpen(span) ? ' open' : ''}${isCritical ? ' critical' : ''}`;
   return (
     <Box
@@ -424,7 +408,7 @@ function Bar({ span, time, known, window, isCritical, select }: { span: Span; ti
       from={place(time, span.offset_us)}
       to={place(time, endOf(span, known))}
       window={window}
-      label={(span.attempt ?? 1) > 1 ? String(span.attempt) : ''}
+      label={label}
       select={() => select(span.span_id)}
     />
   );

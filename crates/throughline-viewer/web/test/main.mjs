@@ -1,8 +1,10 @@
 // Plays a scene: `node main.mjs SCENE GIVEN`, with the packages of the lock file found by NODE_PATH.
 
-import * as scenes from './scenes.mjs';
+import * as lists from './lists.mjs';
+import * as pages from './pages.mjs';
+import * as runs from './runs.mjs';
 import { stage } from './stage.mjs';
 
 const [name, given] = process.argv.slice(2);
-await stage(JSON.parse(given), scenes[name]);
+await stage(JSON.parse(given), { ...lists, ...pages, ...runs }[name]);
 process.exit(0);

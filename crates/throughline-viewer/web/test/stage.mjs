@@ -33,7 +33,11 @@ export async function stage(given, play) {
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking'],
   });
   try {
-    const context = await browser.newContext({ viewport: { width: 1600, height: 1000 }, reducedMotion: 'reduce' });
+    const context = await browser.newContext({
+      viewport: { width: 1600, height: 1000 },
+      reducedMotion: 'reduce',
+      ...(given.timezone ? { timezoneId: given.timezone } : {}),
+    });
     const page = await context.newPage();
     page.setDefaultTimeout(20_000);
     const wrong = [];
@@ -122,8 +126,27 @@ class Stage {
     return usedSize;
   }
 
+  /** A picture of what is in sight. */
   async shot(name) {
     await this.page.screenshot({ path: join(process.env.SHOTS, `${name}.png`) });
+  }
+
+  /** A picture of the whole page, for a person to look at. */
+  async picture(name) {
+    await this.page.screenshot({ path: join(process.env.SHOTS, `${name}.png`), fullPage: true });
+  }
+
+  /** How many bytes come over the wire until the work is done, but for what is told of as it happens. */
+  async bytes(work) {
+    const session = await this.page.context().newCDPSession(this.page);
+    let bytes = 0;
+    session.on('Network.loadingFinished', ({ encodedDataLength }) => {
+      bytes += encodedDataLength;
+    });
+    await session.send('Network.enable');
+    await work();
+    await session.detach();
+    return bytes;
   }
 
   /** What axe finds wrong. */

@@ -1,7 +1,7 @@
-// What readers do, a scene for each test.
+// What readers do with one run, a scene for each test.
 
 import assert from 'node:assert/strict';
-import { at, SIZES } from './stage.mjs';
+import { at } from './stage.mjs';
 
 /** The best-known questions about a loan, each answered without scrolling. */
 export async function loan(stage) {
@@ -14,7 +14,7 @@ export async function loan(stage) {
   for (const [what, locator] of [
     ['the symptom', verdict],
     ['the innermost cause', page.getByText('because: no register is kept for a boat').first()],
-    ['where it happened', page.locator('.origin').getByRole('link', { name: 'stage:register-collateral' })],
+    ['where it happened', page.locator('.origin').getByRole('link', { name: 'stage:register-collateral', exact: true })],
     ['the verdict on the compensation', page.getByText('1 of 2 steps undone')],
     ['why it failed', page.getByText('the treasury has frozen the reservation').first()],
     ['what is orphaned', page.getByText('Orphaned: reservation r-loan-1036')],
@@ -24,10 +24,17 @@ export async function loan(stage) {
     assert.ok(await stage.isInSight(locator), `${what} is in sight`);
   }
   await stage.shot('loan-1600');
+  // What the headline says is not said again below it.
+  const sentence = 'failed with LoanError::CollateralRefused: the registry refuses the collateral';
+  assert.equal((await page.locator('.verdict .card').first().textContent()).split(sentence).length - 1, 1);
   // All evidence is there, also that of the good runs that it was compared with.
   const address = page.url();
-  const evidence = await page.locator('.statements a').evaluateAll((links) => links.map((link) => link.getAttribute('href')));
+  const evidence = await page.locator('.statements a, .origin a').evaluateAll((links) => links.map((link) => link.getAttribute('href')));
   assert.ok(evidence.some((link) => !link.startsWith(new URL(address).hash)), 'some of it is in another run');
+  const more = page.getByRole('button', { name: /more pieces of evidence/ });
+  const hidden = (await more.allTextContents()).reduce((sum, text) => sum + Number(text.slice(1)), 0);
+  while ((await more.count()) > 0) await more.first().click();
+  assert.equal(await page.locator('.statements a, .origin a').count(), evidence.length + hidden);
   for (const link of evidence) {
     await stage.open(link);
     await page.locator('.details h2').waitFor();
@@ -48,150 +55,6 @@ export async function loan(stage) {
   await bar.click();
   await page.getByRole('link', { name: 'loan-1036', exact: true }).waitFor();
   assert.equal(await page.locator('tbody tr').count(), 1, 'the bar leads to its runs');
-}
-
-/** Every page, in every width and both themes. */
-export async function pages(stage) {
-  const { page, given } = stage;
-  const wrong = [];
-  const addresses = {
-    runs: '#/runs',
-    failed: `#/run/${given.failed}`,
-    open: `#/run/${given.open}`,
-    running: '#/running',
-    patterns: '#/patterns?since=all',
-    library: '#/library',
-    timeline: `#/run/${given.failed}?view=timeline`,
-    graph: `#/run/${given.failed}?view=graph`,
-    heatmap: '#/patterns?since=all&stage=stage:credit-score',
-    nothing: '#/runs?workflow=none',
-    nowhere: '#/nowhere',
-  };
-  for (const [name, address] of Object.entries(addresses)) {
-    await page.setViewportSize({ width: 1600, height: 1000 });
-    await stage.open(address);
-    if (name === 'failed') {
-      await page.locator('.origin a').click();
-      await page.locator('.details h2').waitFor();
-      await page.locator('.details summary').click();
-    }
-    for (const theme of ['light', 'dark']) {
-      await stage.theme(theme);
-      for (const [width, height] of SIZES) {
-        await page.setViewportSize({ width, height });
-        const spills = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-        if (name === 'runs') {
-          for (const column of ['Run', 'Cause, or current step', 'Took']) {
-            if (!(await page.getByRole('columnheader', { name: column }).isVisible())) wrong.push(`${column} is not shown at ${width} px`);
-          }
-        }
-        if (spills > 0) wrong.push(`${name} spills over ${width} px by ${spills}`);
-        if (width <= 1600) await stage.shot(`${name}-${theme}-${width}`);
-        if (width !== 1000) wrong.push(...(await stage.violations()).map((found) => `${name} ${theme} ${width}: ${found}`));
-      }
-    }
-    await stage.theme('auto');
-  }
-  await page.setViewportSize({ width: 1600, height: 1000 });
-  await stage.open('#/runs');
-  await page.keyboard.press('?');
-  await page.getByRole('dialog').getByText('open the run').waitFor();
-  wrong.push(...(await stage.violations()).map((found) => `help: ${found}`));
-  await stage.shot('help');
-  await page.keyboard.press('Escape');
-  assert.deepEqual(wrong, []);
-}
-
-/** The list. */
-export async function list(stage) {
-  const { page } = stage;
-  await stage.open();
-  const rows = page.locator('tbody tr');
-  const names = page.locator('tbody th');
-  assert.equal(await rows.count(), 50);
-  await page.getByRole('link', { name: 'Older' }).click();
-  await page.getByText('which is all').waitFor();
-  assert.equal(await rows.count(), 12, 'the page after the first has the rest');
-  await page.goBack();
-  await page.getByRole('link', { name: 'Older' }).waitFor();
-
-  await page.getByRole('link', { name: /^Failed/ }).click();
-  await page.waitForURL(/state=failed/);
-  await page.waitForFunction(() => document.querySelectorAll('tbody tr').length === 1);
-  assert.match(await rows.first().textContent(), /loan-1036.*CollateralRefused/);
-  await page.reload();
-  await stage.settled();
-  assert.equal(await rows.count(), 1, 'all of it is in the address');
-
-  // Every view and every time is a click away.
-  for (const [name, found] of [['Running', 1], ['Orphaned resources', 1], ['Stuck', 0], ['Interrupted', 0]]) {
-    await page.getByRole('navigation', { name: 'Views' }).getByRole('link', { name: new RegExp(`^${name}`) }).click();
-    await page.waitForFunction((found) => document.querySelectorAll('tbody tr').length === found, found);
-    await stage.settled();
-  }
-  await page.getByRole('link', { name: /^All/ }).click();
-  for (const time of ['1h', 'today', '24h', '']) {
-    await page.locator('form.search select').first().selectOption(time);
-    await page.waitForFunction((time) => (new URLSearchParams(location.hash.split('?')[1]).get('since') ?? '') === time, time);
-    await page.waitForFunction(() => document.querySelectorAll('tbody tr').length === 50);
-  }
-  await page.keyboard.press('/');
-  await page.keyboard.type('REFUSES the coll');
-  await page.waitForURL(/q=REFUSES/);
-  await page.waitForFunction(() => document.querySelectorAll('tbody tr').length === 1);
-  await page.getByRole('searchbox').fill('no such thing');
-  await page.getByRole('heading', { name: 'No run matches' }).waitFor();
-  await page.getByRole('link', { name: 'Show all runs' }).click();
-  await page.waitForFunction(() => document.querySelectorAll('tbody tr').length === 50);
-
-  await page.getByText('Filter', { exact: true }).click();
-  await page.getByLabel('What to filter by').selectOption('key');
-  await page.getByLabel('Value of the filter').fill('loan-7');
-  await page.getByRole('button', { name: 'Add' }).click();
-  await page.waitForFunction(() => document.querySelectorAll('tbody tr').length === 1);
-  await page.getByRole('link', { name: 'Remove the filter key loan-7' }).click();
-  await page.waitForFunction(() => document.querySelectorAll('tbody tr').length === 50);
-
-  // News are announced, and what is under the cursor stays.
-  const before = await names.allTextContents();
-  await at('watching');
-  await page.getByRole('button', { name: '3 new – show' }).waitFor();
-  assert.deepEqual(await names.allTextContents(), before);
-  await page.getByRole('button', { name: '3 new – show' }).click();
-  await page.waitForFunction(() => document.querySelector('tbody th')?.textContent === 'new-2');
-  assert.equal(await page.getByRole('button', { name: 'new – show' }).count(), 0);
-
-  await page.keyboard.press('j');
-  await page.keyboard.press('j');
-  await page.keyboard.press('k');
-  assert.match(await page.locator('tr.selected').textContent(), /new-1/);
-  await page.keyboard.press('l');
-  await page.getByRole('heading', { name: 'new-1' }).waitFor();
-  await page.keyboard.press('h');
-  await page.getByRole('link', { name: 'Older' }).waitFor();
-  await page.keyboard.press('f');
-  await page.waitForURL(/state=failed/);
-
-  await page.getByLabel('Times').selectOption('relative');
-  await page.locator('time', { hasText: /ago|now/ }).first().waitFor();
-}
-
-/** A page that is not connected while something happens. */
-export async function gap(stage) {
-  const { page } = stage;
-  let isCut = true;
-  await page.route('**/api/live*', (route) => (isCut ? route.abort() : route.continue()));
-  stage.expects(/ERR_FAILED/);
-  await stage.open();
-  const rows = page.locator('tbody tr');
-  const names = page.locator('tbody th');
-  const before = await names.allTextContents();
-  await at('before-the-first');
-  isCut = false;
-  await page.getByRole('button', { name: '1 new – show' }).waitFor();
-  assert.deepEqual(await names.allTextContents(), before);
-  await page.getByRole('button', { name: '1 new – show' }).click();
-  await page.waitForFunction(() => document.querySelector('tbody th')?.textContent === 'before-the-first');
 }
 
 /** The waterfall of a run. */
@@ -240,7 +103,15 @@ export async function waterfall(stage) {
   await page.keyboard.press('+');
   await page.keyboard.press('+');
   assert.notEqual(await page.locator('.ticks').textContent(), whole, 'the scale is that of a part');
-  await page.keyboard.press(']');
+  // Later and earlier, by keys and by the wheel.
+  const ticks = page.locator('.ticks');
+  const moves = async (move, what) => {
+    const before = await ticks.textContent();
+    await move();
+    await page.waitForFunction((before) => document.querySelector('.ticks').textContent !== before, before);
+    assert.notEqual(await ticks.textContent(), before, what);
+  };
+  for (const key of [']', '[', 'ArrowRight', 'ArrowLeft', '-']) await moves(() => page.keyboard.press(key), key);
   await page.keyboard.press('0');
   assert.equal(await page.locator('.ticks').textContent(), whole);
   const scale = await page.locator('.ticks').boundingBox();
@@ -256,6 +127,29 @@ export async function waterfall(stage) {
   await page.mouse.wheel(0, -300);
   await page.keyboard.up('Control');
   await page.waitForFunction((whole) => document.querySelector('.ticks').textContent !== whole, whole);
+  await page.keyboard.down('Shift');
+  await moves(() => page.mouse.wheel(0, 200), 'the wheel with Shift');
+  await page.keyboard.up('Shift');
+
+  // Several hits, one after the other and round again.
+  await page.getByLabel('Search in the run').fill('collateral');
+  await page.getByRole('status').getByText(/^[3-9] hits/).waitFor();
+  const chosen = async (press) => {
+    await press();
+    return page.locator('.row.selected.hit .text').textContent();
+  };
+  await page.keyboard.press('Escape');
+  const hits = await page.locator('.row.hit').count();
+  const round = [];
+  for (let hit = 0; hit <= hits; hit += 1) round.push(await chosen(() => page.keyboard.press('n')));
+  assert.equal(round.at(-1), round[0], 'after the last comes the first');
+  assert.equal(new Set(round).size, hits);
+  assert.equal(await chosen(() => page.keyboard.press('N')), round[hits - 1]);
+  assert.equal(await chosen(() => page.getByRole('button', { name: 'Next hit' }).click()), round[0]);
+  assert.equal(await chosen(() => page.getByRole('button', { name: 'Previous hit' }).click()), round[hits - 1]);
+  assert.equal(await chosen(() => page.getByLabel('Search in the run').press('Enter')), round[0]);
+  assert.equal(await chosen(() => page.getByLabel('Search in the run').press('Shift+Enter')), round[hits - 1]);
+  await page.getByLabel('Search in the run').fill('');
 
   // Evidence leads to its span.
   await page.locator('.statements a').first().click();
@@ -265,7 +159,32 @@ export async function waterfall(stage) {
   await stage.open(`#/run/${given.retried}`);
   const tries = page.getByRole('treeitem', { name: /×2 attempts/ });
   await tries.waitFor();
-  assert.equal(await tries.locator('.bar').count(), 2);
+  assert.deepEqual(await tries.locator('.bar').allTextContents(), ['1', '2']);
+
+  // Also those that called somebody: what they did is folded away with them.
+  await stage.open(`#/run/${given.called}`);
+  const names = () => page.locator('.row .text').allTextContents();
+  const inOne = ['workflow:shop', 'stage:ask', 'http:bureau'];
+  await items.nth(2).waitFor();
+  assert.deepEqual(await names(), inOne);
+  assert.deepEqual(await page.getByRole('treeitem', { name: /×3 attempts/ }).locator('.bar').allTextContents(), ['1', '2', '3']);
+  const apart = ['workflow:shop', 'stage:ask', 'http:bureau', 'stage:ask', 'http:bureau', 'stage:ask', 'http:bureau'];
+  const become = (count) => page.waitForFunction((count) => document.querySelectorAll('[role=treeitem]').length === count, count);
+  await page.locator('.times').click();
+  await become(7);
+  assert.deepEqual(await names(), apart);
+  assert.deepEqual(await page.locator('.times').allTextContents(), ['attempt 1', 'attempt 2', 'attempt 3']);
+  // The same by keys, and back.
+  await page.locator('.row', { hasText: 'attempt 3' }).click();
+  await page.keyboard.press('a');
+  await become(3);
+  assert.deepEqual(await names(), inOne);
+  // A hit within an attempt that is folded away brings it back.
+  await page.getByLabel('Search in the run').fill('bureau-2');
+  await page.getByText('1 hit').waitFor();
+  await page.getByLabel('Search in the run').press('Enter');
+  await page.locator('.row.selected.hit', { hasText: 'http:bureau' }).waitFor();
+  await become(7);
 
   // Steps of a second, with an hour between them, are seen for what they are once the hours are folded away.
   await stage.open(`#/run/${given.patient}`);
@@ -296,6 +215,19 @@ export async function views(stage) {
   await page.keyboard.press('j');
   await page.waitForFunction(() => !document.querySelector('.details h2')?.textContent.includes('register-collateral'));
   await page.keyboard.press('f');
+  // The search and the keys are those of the waterfall.
+  await page.keyboard.press('/');
+  await page.keyboard.type('needle');
+  await page.getByText('1 hit').waitFor();
+  await page.keyboard.press('Enter');
+  await details.getByRole('heading', { name: 'stage:open-file' }).waitFor();
+  assert.match(await timeline.locator('tr.hit.selected').first().textContent(), /stage:open-file/);
+  await page.getByLabel('Search in the run').fill('');
+  await page.getByLabel('Search in the run').press('Escape');
+  for (const [key, name] of [['g', 'workflow:loan-approval'], ['G', 'workflow:loan-approval'], ['f', 'stage:register-collateral']]) {
+    await page.keyboard.press(key);
+    await details.getByRole('heading', { name }).waitFor();
+  }
 
   // The selection stays what it is in another view.
   await page.getByRole('link', { name: 'Graph' }).click();
@@ -304,6 +236,16 @@ export async function views(stage) {
   assert.equal(await cause.getAttribute('aria-pressed'), 'true');
   await details.getByText('because: no register is kept for a boat').waitFor();
   assert.ok((await graph.locator('path.led').count()) > 0, 'the decision is joined with what followed');
+  for (const [key, name] of [['g', 'workflow:loan-approval'], ['j', 'saga:loan-approval'], ['k', 'workflow:loan-approval'], ['f', 'stage:register-collateral']]) {
+    await page.keyboard.press(key);
+    await details.getByRole('heading', { name }).waitFor();
+  }
+  await page.keyboard.press('/');
+  await page.keyboard.type('needle');
+  await page.getByText('1 hit').waitFor();
+  assert.match(await graph.locator('.box.hit').textContent(), /stage:open-file/);
+  await page.getByLabel('Search in the run').fill('');
+  await page.getByLabel('Search in the run').press('Escape');
   await graph.getByRole('button', { name: /^stage:reserve-funds/ }).click();
   await details.getByRole('heading', { name: 'stage:reserve-funds' }).waitFor();
   await page.reload();
@@ -312,7 +254,7 @@ export async function views(stage) {
   assert.match(page.url(), /view=graph/);
   await stage.shot('graph');
   // Evidence leads to its span in the view that is shown.
-  await page.locator('.origin a').click();
+  await page.locator('.origin > a').click();
   await page.waitForFunction(() => document.querySelector('.graph .is-cause')?.getAttribute('aria-pressed') === 'true');
   await page.getByRole('link', { name: 'Waterfall' }).click();
   await page.locator('.row.selected.is-cause').waitFor();
@@ -326,34 +268,6 @@ export async function views(stage) {
   await page.getByText('301 to 600 of 6,000 moments').waitFor();
 }
 
-/** Which spans of a stage are slow, and what is different about them. */
-export async function heatmap(stage) {
-  const { page } = stage;
-  await stage.open('#/patterns?since=all');
-  await page.getByRole('link', { name: 'heatmap of stage:ship' }).click();
-  const chart = page.locator('.heatmap .cells');
-  await chart.waitFor();
-  assert.ok((await page.locator('.heatmap .cell').count()) > 2);
-  const area = await chart.boundingBox();
-  // The upper half: those that took long.
-  await page.mouse.move(area.x + 2, area.y + 2);
-  await page.mouse.down();
-  await page.mouse.move(area.x + area.width - 2, area.y + area.height / 2, { steps: 5 });
-  await page.mouse.up();
-  const found = page.getByRole('region', { name: 'What is different in the region' });
-  const first = found.locator('tbody tr').first();
-  await first.waitFor();
-  assert.match(await first.textContent(), /carrier.*post.*100 % \(10\).*0 % \(0\)/);
-  await stage.shot('heatmap');
-  assert.deepEqual(await stage.violations(), []);
-  // The same by keys: a row of the table behind the chart.
-  await page.getByText('The same as a table').click();
-  await page.getByRole('button', { name: / to / }).last().press('Enter');
-  await page.waitForFunction(() => document.querySelector('[aria-label="What is different in the region"]')?.textContent.includes('air'));
-  await found.getByRole('link').first().click();
-  await page.getByRole('complementary').getByRole('heading', { name: 'stage:ship' }).waitFor();
-}
-
 /** A run that is at work. */
 export async function live(stage) {
   const { page, given } = stage;
@@ -362,31 +276,7 @@ export async function live(stage) {
   await page.locator('.head .state.running').waitFor();
   await at('at work');
   await page.locator('.head .state.cancelled').waitFor();
-}
-
-/** What runs now. */
-export async function running(stage) {
-  const { page, given } = stage;
-  await stage.open('#/running');
-  await page.getByText('Not safe to deploy: 3 running, 0 stuck, 0 interrupted.').waitFor();
-  await page.getByText('A deployment would cut short 3 runs, of which 2 can be resumed.').waitFor();
-  const row = (name) => page.locator('.open-runs tbody tr', { hasText: name });
-  const waiting = await row('loan-1040').textContent();
-  assert.match(waiting, /stage:manual-review/);
-  assert.match(waiting, /for \d.* usually .*, p95 .* longer than usual/, 'the step has reviews to be compared with');
-  assert.match(waiting, /cuts it short; can be resumed/);
-  assert.match(await row('loan-1041').textContent(), /stage:credit-score attempt 2.*next retry in \d/);
-  assert.match(await row('http:request').textContent(), /cuts it short for good/);
-  const processes = page.getByRole('region', { name: 'Processes and their leases' });
-  assert.match(await processes.locator('tbody tr').textContent(), new RegExp(`pid ${given.pid}.*held.*last sign of life.*loan-service.*3$`));
-  await stage.shot('running-1600');
-  // Each run leads to the step that it is in.
-  await page.getByRole('link', { name: 'loan-1040' }).click();
-  await page.getByRole('complementary').getByRole('heading', { name: 'stage:manual-review' }).waitFor();
-  // The list says it, too.
-  await stage.open();
-  await page.locator('tbody tr', { hasText: 'loan-1041' }).getByText('attempt 2').waitFor();
-  assert.match(await page.locator('tbody tr', { hasText: 'loan-1040' }).textContent(), /stage:manual-review.*…$/);
+  assert.equal(await page.locator('.at-work').count(), 0);
 }
 
 /** A run that began another. */
@@ -406,7 +296,6 @@ export async function family(stage) {
   assert.ok(inner.x >= outer.x - 3 && inner.x + inner.width <= outer.x + outer.width + 3, `${JSON.stringify({ outer, inner })}`);
   await charge.click();
   await details.locator('.failure', { hasText: 'the card was declined' }).waitFor();
-  await stage.shot('family-1600');
   await page.reload();
   await stage.settled();
   await details.locator('.failure', { hasText: 'the card was declined' }).waitFor();
@@ -433,7 +322,11 @@ export async function family(stage) {
   await page.getByRole('link', { name: /order-7.*began this run/ }).click();
   await page.getByRole('heading', { level: 1, name: 'order-7' }).waitFor();
   await charge.waitFor();
-  assert.deepEqual(await stage.violations(), []);
+  for (const theme of ['light', 'dark']) {
+    await stage.theme(theme);
+    assert.deepEqual(await stage.violations(), []);
+    await stage.picture(`family-${theme}-1600`);
+  }
 }
 
 /** What was logged in a run. */
@@ -503,110 +396,22 @@ export async function copies(stage) {
   await page.goto(link);
   await page.locator('.row.selected.is-cause').waitFor();
   assert.equal(await page.getByText('by 0.19 over unsecured').count(), 1, 'the margin of the decision');
-  assert.ok((await page.locator('.bar.critical').count()) > 0, 'the critical path is marked');
-  // What is short, and any other run.
-  const rows = await page.getByRole('treeitem').count();
-  await page.getByLabel('hide short').check();
-  assert.ok((await page.getByRole('treeitem').count()) <= rows);
+  // A link to another span leads there.
+  await details.getByRole('link', { name: 'ai:collateral' }).click();
+  await details.getByRole('heading', { name: 'ai:collateral' }).waitFor();
+  // The difference from any other run, by its key.
   const difference = page.getByRole('region', { name: 'Difference' });
-  await difference.getByLabel('Id of the run to compare with').fill(given.other);
-  await page.keyboard.press('Enter');
+  const other = difference.getByLabel('Run to compare with, by its key or id');
+  await other.fill('loan-1037');
+  await other.press('Enter');
   await difference.getByRole('link', { name: 'loan-1037' }).waitFor();
-}
-
-/** What runs have in common, and how the library does. */
-export async function patterns(stage) {
-  const { page } = stage;
-  const runs = async (expected, what) => {
-    await page.waitForURL(/#\/runs/);
-    await page.waitForFunction((expected) => document.querySelectorAll('tbody tr').length === expected, expected);
-    assert.match(await page.locator('tbody').textContent(), /loan-/, what);
-    await page.goBack();
-    await page.getByRole('heading', { level: 1, name: 'Patterns' }).waitFor();
-    await stage.settled();
-  };
-  await stage.open('#/patterns');
-  await page.getByRole('link', { name: '1 of 61 finished runs failed' }).click();
-  await runs(1, 'the rate');
-  await page.getByRole('link', { name: /runs began to compensate/ }).click();
-  await runs(1, 'the rate of compensation');
-  await page.getByRole('region', { name: 'Failures over time' }).getByRole('link', { name: /: 1 of \d+ failed/ }).click();
-  await runs(1, 'a bar');
-  await page.getByRole('region', { name: 'Slow stages' }).getByRole('link', { name: 'stage:credit-score', exact: true }).click();
-  await runs(50, 'a stage');
-  const outcomes = page.getByRole('region', { name: 'How decisions turned out' });
-  await outcomes.getByText(/100 % \(95 % interval \d+ % to 100 %\)/).waitFor();
-  await outcomes.getByRole('link', { name: 'ai:collateral' }).click();
-  await runs(1, 'a decision');
-  await page.getByRole('link', { name: 'last hour' }).click();
-  await page.waitForURL(/since=1h/);
-
-  await page.getByRole('link', { name: 'Library' }).click();
-  await page.getByText(/The store answers in/).waitFor();
-  await page.getByText('Pages are kept up to date as events arrive.').waitFor();
-  const events = page.getByRole('region', { name: 'What became of the events' });
-  const store = await events.locator('tbody tr').first().locator('td').allTextContents();
-  assert.ok(Number(store[0].replaceAll(',', '')) > 300, `accepted ${store[0]}`);
-  assert.deepEqual([store[1], store[2], store[3], store[4]], [store[0], '0', '0', 'works'], 'the ledger balances');
-}
-
-/** A run whose every field is an injection. */
-export async function hostile(stage) {
-  const { page, given } = stage;
-  for (const address of ['', `#/run/${given.run}`, '#/patterns?since=all', '#/running', '#/library']) {
-    await stage.open(address);
-    for (const link of await page.locator('.decision a, .origin a').all()) await link.click();
-    for (const summary of await page.locator('.details summary').all()) await summary.click();
-    const found = await page.evaluate(() => ({
-      hit: globalThis.hit,
-      elements: document.querySelectorAll('img, main svg, main script, iframe, object').length,
-      addresses: [...document.querySelectorAll('a')].map((link) => link.protocol).filter((protocol) => protocol !== 'http:'),
-    }));
-    assert.deepEqual(found, { hit: undefined, elements: 0, addresses: [] }, address);
-  }
-  await stage.open();
-  assert.ok((await page.locator('tbody').textContent()).includes(given.text), 'the text is shown as text');
-  // Back from a pattern to its runs, with a hostile name in the address.
-  await stage.open('#/patterns?since=all');
-  await page.locator('tbody a').first().click();
-  await page.locator('tbody tr').first().waitFor();
-  assert.equal(await page.evaluate(() => globalThis.hit), undefined);
-}
-
-/** Who has to say who they are. */
-export async function token(stage) {
-  const { page, given } = stage;
-  await stage.open();
-  await page.getByLabel('Token').fill('a wrong token of some length');
-  await page.getByRole('button', { name: 'Open' }).click();
-  await page.getByLabel('Token').fill(given.token);
-  await page.getByRole('button', { name: 'Open' }).click();
-  await page.getByRole('link', { name: 'loan-1', exact: true }).click();
-  await page.getByRole('treeitem').first().waitFor();
-  assert.ok(!page.url().includes('token'), page.url());
-}
-
-/** What somebody sees who may not see payloads. */
-export async function restricted(stage) {
-  const { page, given } = stage;
-  for (const [address, shown] of [
-    ['', 'LoanError::CollateralRefused'],
-    [`#/run/${given.failed}`, 'stage:register-collateral'],
-    ['#/running', 'Nothing is running'],
-    ['#/patterns?since=all', 'Choices are not shown to you.'],
-    ['#/library', 'memory'],
-  ]) {
-    await stage.open(address);
-    await page.getByText('are not shown to you').first().waitFor();
-    for (const item of await page.getByRole('treeitem').all()) {
-      await item.click();
-      await page.locator('.details h2').waitFor();
-      await page.locator('.details summary').click();
-    }
-    const text = await page.locator('body').textContent();
-    assert.ok(text.includes(shown), `${address} shows ${shown}`);
-    for (const hidden of given.hidden) assert.ok(!text.includes(hidden), `${address} shows ${hidden}`);
-  }
+  await other.fill(given.other.slice(0, 20));
+  await other.press('Enter');
+  await difference.getByRole('link', { name: 'loan-1037' }).waitFor();
+  await other.fill('nobody');
+  await other.press('Enter');
+  stage.expects(/404/);
+  await difference.getByRole('alert').getByText('no other run has this key').waitFor();
 }
 
 /** A large run: opened, searched, zoomed and panned. */
@@ -660,4 +465,100 @@ export async function large(stage) {
       `${((1000 * frames.length) / frames.reduce((sum, one) => sum + one, 0)).toFixed(0)} frames a second, p50 ${of(0.5)} ms, p95 ${of(0.95)} ms`,
   );
   assert.ok(heap < given.megabytes, `${heap} MB`);
+}
+
+/** What a span recorded, which spans a run had to wait for, and what came of a decision. */
+export async function uneven(stage) {
+  const { page, given } = stage;
+  await stage.open(`#/run/${given.run}`);
+  const items = page.getByRole('treeitem');
+  const named = (name) => page.locator('.row', { hasText: name });
+  const critical = await page.locator('.rows .row:has(.bar.critical) .text').allTextContents();
+  assert.deepEqual(critical, ['workflow:shop', 'stage:quick', 'stage:slow'], 'without these it would have been shorter');
+  await page.getByText('underlined: without it the run would have been shorter').waitFor();
+  // What is short is hidden, and what is long stays.
+  const all = await items.count();
+  await page.getByLabel('hide short').check();
+  await named('stage:quick').waitFor({ state: 'detached' });
+  assert.equal(await named('stage:slow').count(), 1);
+  assert.equal(await named('stage:beside').count(), 1);
+  await page.getByLabel('hide short').uncheck();
+  assert.equal(await items.count(), all);
+  // Everything of a span.
+  const details = page.getByRole('complementary');
+  await named('stage:slow').click();
+  for (const [label, text] of [['Input', '"parcel": "p-1"'], ['Output', '"track": "t-99"'], ['depot', 'north']]) {
+    await details.getByRole('heading', { name: label, exact: true }).waitFor();
+    assert.ok((await details.getByRole('group', { name: label, exact: true }).textContent()).includes(text), label);
+  }
+  assert.match(await details.locator('dl').textContent(), /carrierpost/);
+  await details.locator('.tag', { hasText: 'expensive' }).waitFor();
+  await page.keyboard.press('Escape');
+  // The result, of which the beginning is shown.
+  const result = page.getByRole('region', { name: 'Result' });
+  assert.match(await result.textContent(), /\{"parcels":\["p-1",/);
+  await result.getByRole('link', { name: 'all of it' }).click();
+  await details.getByRole('heading', { name: 'Output' }).waitFor();
+  // A decision against the scores: its alternatives, and what followed.
+  const decision = page.locator('.decision');
+  assert.match(await decision.textContent(), /chose post, though air scored 0\.40 more/);
+  assert.deepEqual((await decision.locator('.alternatives li').allTextContents()).map((text) => text.trim().replaceAll(/\s+/g, ' ')), ['● post (chosen) 0.30 a parcel of 4 kg', '○ air 0.70']);
+  await decision.getByText('What followed').getByRole('link').first().click();
+  await details.getByRole('heading', { name: 'stage:quick' }).waitFor();
+}
+
+/** A run that is taken along, and read where there is neither the service nor a network. */
+export async function saved(stage) {
+  const { page, given } = stage;
+  await stage.open(`#/run/${given.failed}`);
+  const download = page.waitForEvent('download');
+  await page.getByRole('button', { name: 'Save as one file' }).click();
+  const file = await download;
+  assert.equal(file.suggestedFilename(), 'loan-1036.html');
+  await file.saveAs(given.file);
+  await page.context().setOffline(true);
+  const alone = await page.context().newPage();
+  const wrong = [];
+  alone.on('request', (request) => {
+    if (!request.url().startsWith('file:')) wrong.push(request.url());
+  });
+  alone.on('console', (message) => wrong.push(message.text()));
+  await alone.goto(`file://${given.file}`);
+  await alone.getByText('the registry refuses the collateral').first().waitFor();
+  assert.equal(await alone.title(), 'loan-approval loan-1036');
+  assert.deepEqual(wrong, []);
+  await page.context().setOffline(false);
+}
+
+/** A compensation whose end nobody knows. */
+export async function doubt(stage) {
+  const { page, given } = stage;
+  await stage.open(`#/run/${given.run}`);
+  const ledger = page.getByRole('region', { name: 'Compensation' });
+  await ledger.getByText(/1 of 1 steps undone.*; 1 in doubt/).waitFor();
+  assert.match(await ledger.locator('tr', { hasText: 'stage:reserve-funds' }).textContent(), /in doubt.*reservation of the loan/);
+  await ledger.getByRole('link', { name: 'stage:reserve-funds' }).first().click();
+  await page.getByRole('complementary').getByRole('heading', { name: 'stage:reserve-funds' }).waitFor();
+}
+
+/** A run in which nothing happens, and of which nobody tells. */
+export async function grows(stage) {
+  const { page, given } = stage;
+  await stage.open(`#/run/${given.open}`);
+  assert.match(await page.locator('.rows .bar.open').first().evaluate((bar) => getComputedStyle(bar).backgroundImage), /repeating-linear-gradient/);
+  // It grows although nothing happens in it, and nobody is asked.
+  let asked = 0;
+  page.on('request', (request) => {
+    if (request.url().includes('/api/runs/')) asked += 1;
+  });
+  const growing = ['.rows .took', '.ticks', '.headline', '.statements .at-work'];
+  const shown = () => Promise.all(growing.map((part) => page.locator(part).first().textContent()));
+  const before = await shown();
+  assert.match(before[0], /…$/);
+  assert.match(before[2], /it has been running for \d/);
+  assert.match(before[3], /stage:manual-review has been at work for \d/);
+  for (const [at, part] of growing.entries()) {
+    await page.waitForFunction(([part, before]) => document.querySelector(part).textContent !== before, [part, before[at]]);
+  }
+  assert.equal(asked, 0);
 }
