@@ -1,5 +1,7 @@
 //! Examples as smoke tests: each is run with `--demo`, and has to end well and in time.
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -9,8 +11,8 @@ use wait_timeout::ChildExt;
 
 use crate::steps::cargo;
 
-/// No example is about waiting: one that takes longer than this hangs.
-const PATIENCE: Duration = Duration::from_secs(180);
+/// Each says that it ends by itself within two minutes, of which a busy machine makes more.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Examples that need a tool of the system.
 const NEED_A_TOOL: [(&str, &str); 3] = [
@@ -22,6 +24,9 @@ const NEED_A_TOOL: [(&str, &str); 3] = [
 /// Examples that show the same in another way with these arguments.
 const ALSO_WITH: [(&str, &[&str]); 1] = [("distributed", &["--store", "cosmos"])];
 
+/// The example that with `--serve` stays up for a browser, and says where.
+const SERVES: &str = "loan_approval";
+
 /// Builds all examples in the profile that the tests have built and runs one after the other; without services, those
 /// that need none.
 pub(crate) fn run_all(shared: &[&str], without_services: bool) -> anyhow::Result<()> {
@@ -30,7 +35,7 @@ pub(crate) fn run_all(shared: &[&str], without_services: bool) -> anyhow::Result
     let mut child = build.stdout(Stdio::piped()).spawn().context("cannot run cargo build")?;
     let stdout = child.stdout.take().context("cargo build has an output")?;
     let mut examples = Vec::new();
-    for message in Message::parse_stream(std::io::BufReader::new(stdout)) {
+    for message in Message::parse_stream(BufReader::new(stdout)) {
         if let Message::CompilerArtifact(artifact) = message?
             && artifact.target.kind.contains(&TargetKind::Example)
             && let Some(path) = artifact.executable
@@ -54,6 +59,11 @@ pub(crate) fn run_all(shared: &[&str], without_services: bool) -> anyhow::Result
             let mut command = Command::new(path);
             command.arg("--demo").args(arguments).env("TMPDIR", temporary.path());
             run(name, command)?;
+        }
+        if name == SERVES {
+            let mut command = Command::new(path);
+            command.env("TMPDIR", temporary.path());
+            serve(name, command)?;
         }
     }
     println!("examples that ended well: {}", examples.len());
@@ -86,4 +96,51 @@ fn run(name: &str, mut command: Command) -> anyhow::Result<()> {
             bail!("example {name} had not ended after {} s", PATIENCE.as_secs())
         }
     }
+}
+
+/// Starts an example that stays up, opens the page that it names, and ends it as Ctrl-C does.
+fn serve(name: &str, mut command: Command) -> anyhow::Result<()> {
+    println!("--- example {name} --serve");
+    let mut child = command
+        .arg("--serve")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot run example {name}"))?;
+    let output = BufReader::new(child.stdout.take().context("an example has an output")?);
+    let mut lines = output.lines();
+    let seen = lines.by_ref().find_map(|line| line.ok()?.trim().strip_prefix("http://").map(str::to_owned));
+    // Nobody waits for room to write.
+    let rest = std::thread::spawn(move || lines.for_each(drop));
+    let opened = seen.context("it names no page").and_then(|page| open(&page));
+    let interrupted = Command::new("kill").args(["-INT", &child.id().to_string()]).status()?;
+    let status = child.wait_timeout(PATIENCE)?;
+    if status.is_none() {
+        child.kill()?;
+        child.wait()?;
+    }
+    ensure!(rest.join().is_ok(), "what example {name} writes cannot be read");
+    ensure!(opened?.contains("<title>Throughline</title>"), "example {name} does not serve the viewer");
+    ensure!(
+        interrupted.success() && status.is_some_and(|status| status.success()),
+        "example {name} --serve did not end well when it was interrupted: {status:?}"
+    );
+    println!("--- example {name} --serve showed its page and ended well");
+    Ok(())
+}
+
+/// The page at an address without its scheme.
+fn open(page: &str) -> anyhow::Result<String> {
+    let (host, path) = page.split_once('/').with_context(|| format!("{page} has no path"))?;
+    let mut answer = String::new();
+    for path in [format!("/{path}"), format!("/{path}/")] {
+        let mut socket = TcpStream::connect(host)?;
+        write!(socket, "GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n")?;
+        answer.clear();
+        socket.read_to_string(&mut answer)?;
+        if answer.starts_with("HTTP/1.1 200") {
+            return Ok(answer);
+        }
+    }
+    bail!("{page} is not there: {}", answer.lines().next().unwrap_or_default())
 }

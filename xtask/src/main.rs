@@ -26,7 +26,8 @@ enum Command {
     Bench(bench::Options),
     /// Write the table of docs/redaction.md anew.
     RedactionReport,
-    /// Write the files of `deploy`, the tables of docs/operations.md and the heads of the runbooks anew.
+    /// Write the files of `deploy` that are generated, the tables of docs/operations.md, the heads of the runbooks and
+    /// docs/production-checklist.md anew.
     Kit,
     Instructions(instructions::Options),
     Faults(faults::Options),
@@ -55,7 +56,9 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Kit => {
             let test =
                 ["test", "--locked", "--package", "throughline-workspace", "--all-features", "--test", "it"];
-            steps::call(steps::cargo().args(test).args(["--", "kit::files"]).env("UPDATE_DOCS", "1"))
+            steps::call(steps::cargo().args(test).args(["--", "kit::files"]).env("UPDATE_DOCS", "1"))?;
+            let test = ["test", "--locked", "--package", "throughline-cli", "--bins", "--", "checklist"];
+            steps::call(steps::cargo().args(test).env("UPDATE_DOCS", "1"))
         }
         Command::Instructions(options) => instructions::run(&options),
         Command::Faults(options) => faults::run(&options),

@@ -38,6 +38,8 @@ pub(crate) enum Shape {
     /// A bar for each label.
     Bars,
     Heatmap,
+    /// A row for each label, the greatest first.
+    Table,
 }
 
 /// What a panel's numbers are, as Grafana calls it.
@@ -80,6 +82,10 @@ impl Panel {
 
     pub(crate) fn bars(title: &'static str, unit: Unit, why: &'static str) -> Self {
         Self::new(Shape::Bars, title, unit, 12, why)
+    }
+
+    pub(crate) fn table(title: &'static str, unit: Unit, why: &'static str) -> Self {
+        Self::new(Shape::Table, title, unit, 24, why)
     }
 
     pub(crate) fn heatmap(title: &'static str, unit: Unit, why: &'static str) -> Self {

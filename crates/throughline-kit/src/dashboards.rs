@@ -10,6 +10,7 @@ mod uptime;
 mod work;
 
 use crate::dashboard::Dashboard;
+use crate::settings::Settings;
 
 /// Every dashboard.
 pub(crate) fn all() -> Vec<Dashboard> {
@@ -29,6 +30,16 @@ pub(crate) fn all() -> Vec<Dashboard> {
         uptime::uptime(),
         business::business(),
     ]
+}
+
+/// The dashboards of a service.
+pub(crate) fn of(settings: &Settings) -> Vec<Dashboard> {
+    let mut all = all();
+    if let [first, ..] = &*settings.funnel {
+        let business = all.iter_mut().filter(|dashboard| dashboard.name == "business");
+        business.for_each(|dashboard| dashboard.panels.push(business::conversion(first, &settings.funnel)));
+    }
+    all
 }
 
 #[cfg(test)]
@@ -66,7 +77,7 @@ mod tests {
             Expr::Binary { left, operator, right } => match (unit(left)?, *operator, &**right) {
                 (Unit::PerSecond, "*", Expr::Number(60.0)) => Some(Unit::PerMinute),
                 (left, "*", Expr::Number(0.0)) => Some(left),
-                (left, "/", right) => match unit(right)? {
+                (left, by, right) if by.starts_with('/') => match unit(right)? {
                     right if right == left => Some(Unit::Share),
                     Unit::PerSecond => Some(left),
                     _ => None,

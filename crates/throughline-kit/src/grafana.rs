@@ -7,7 +7,7 @@ use crate::dashboard::{Dashboard, Panel, Shape};
 use crate::expr::count;
 use crate::render::{Renderer, VARIABLES};
 use crate::settings::Settings;
-use crate::{File, KitError};
+use crate::{File, KitError, viewer};
 
 /// The version of the schema that Grafana 12 writes.
 const SCHEMA: u8 = 41;
@@ -27,10 +27,7 @@ pub(crate) fn file(settings: &Settings, dashboard: &Dashboard) -> Result<File, K
         "timezone": "utc",
         "refresh": "30s",
         "time": { "from": "now-1h", "to": "now" },
-        "links": [{
-            "title": "Throughline", "type": "dashboards", "tags": ["throughline"], "asDropdown": true,
-            "includeVars": true, "keepTime": true, "icon": "external link", "targetBlank": false, "tooltip": "", "url": "",
-        }],
+        "links": links(settings),
         "annotations": { "list": [] },
         "templating": { "list": variables(settings)? },
         "panels": panels(settings, &dashboard.panels)?,
@@ -40,6 +37,15 @@ pub(crate) fn file(settings: &Settings, dashboard: &Dashboard) -> Result<File, K
         Ok(text) => Ok(File::new(name, text + "\n")),
         Err(error) => Err(KitError::Write { file: name, reason: error.to_string() }),
     }
+}
+
+/// From one dashboard to the others, and to the runs.
+fn links(settings: &Settings) -> Vec<Value> {
+    let others = json!({
+        "title": "Throughline", "type": "dashboards", "tags": ["throughline"], "asDropdown": true,
+        "includeVars": true, "keepTime": true, "icon": "external link", "targetBlank": false, "tooltip": "", "url": "",
+    });
+    [others].into_iter().chain(viewer::of_dashboard(settings)).collect()
 }
 
 fn datasource() -> Value {
@@ -88,18 +94,24 @@ fn panels(settings: &Settings, panels: &[Panel]) -> Result<Vec<Value>, KitError>
 }
 
 fn draw(settings: &Settings, id: usize, panel: &Panel, position: Value) -> Result<Value, KitError> {
-    let mut targets = Vec::new();
+    let (mut targets, mut links) = (Vec::new(), Vec::new());
     for ((expr, called), letter) in panel.queries.iter().zip('A'..) {
         let mut renderer = Renderer::new(&settings.profile, &settings.job, true, 1);
         let expr = renderer.expr(expr)?;
         // What is not drawn over time is asked for once.
-        let once = panel.shape == Shape::Bars;
+        let once = matches!(panel.shape, Shape::Bars | Shape::Table);
         targets.push(json!({
             "refId": letter.to_string(), "datasource": datasource(), "expr": expr,
             "legendFormat": renderer.template(called, "{{", "}}"),
             "range": !once, "instant": once, "exemplar": expr.contains("_bucket") && panel.shape == Shape::Graph,
-            "format": if panel.shape == Shape::Heatmap { "heatmap" } else { "time_series" },
+            "format": match panel.shape {
+                Shape::Heatmap => "heatmap",
+                Shape::Table => "table",
+                _ => "time_series",
+            },
         }));
+        // Of all queries of a panel the labels are the same.
+        links = viewer::of_panel(settings, panel, &renderer);
     }
     let (kind, options) = options(panel);
     let mut value = json!({
@@ -107,6 +119,14 @@ fn draw(settings: &Settings, id: usize, panel: &Panel, position: Value) -> Resul
         "gridPos": position, "targets": targets, "options": options,
         "fieldConfig": { "defaults": { "unit": panel.unit.of_grafana() }, "overrides": [] },
     });
+    if !links.is_empty() {
+        value["fieldConfig"]["defaults"]["links"] = links.into();
+    }
+    if panel.shape == Shape::Table {
+        // When it was asked and of which job is the same in each row.
+        let without = json!({ "excludeByName": { "Time": true, "job": true }, "renameByName": { "Value": panel.title } });
+        value["transformations"] = json!([{ "id": "organize", "options": without }]);
+    }
     if let Some(since) = panel.since {
         value["timeFrom"] = json!(since);
     }
@@ -132,6 +152,9 @@ fn options(panel: &Panel) -> (&'static str, Value) {
             "bargauge",
             json!({ "reduceOptions": last, "displayMode": "basic", "orientation": "horizontal", "showUnfilled": true }),
         ),
+        Shape::Table => {
+            ("table", json!({ "showHeader": true, "sortBy": [{ "displayName": panel.title, "desc": true }] }))
+        }
         Shape::Heatmap => (
             "heatmap",
             json!({ "calculate": false, "yAxis": { "unit": panel.unit.of_grafana() }, "cellGap": 1 }),

@@ -3,7 +3,9 @@
 use throughline_core::metrics::Profile;
 
 use crate::settings::Settings;
-use crate::{File, KitError, Objectives, dashboards, grafana, kubernetes, prober, routing, rules, slo};
+use crate::{
+    File, KitError, Objectives, dashboards, grafana, kubernetes, prober, routing, rules, slo, viewer,
+};
 
 /// Writes dashboards, alert rules and the routing of alerts for one service.
 #[derive(Debug, Clone)]
@@ -19,8 +21,11 @@ impl Kit {
             job: "throughline".to_owned(),
             runbooks: "docs/runbooks".to_owned(),
             grafana: String::new(),
+            viewer: None,
+            prometheus: "http://localhost:9090".to_owned(),
             webhook: None,
             faster: 1,
+            funnel: Vec::new(),
             namespace: "default".to_owned(),
             monitoring: "monitoring".to_owned(),
             image: "loan-service:local".to_owned(),
@@ -44,6 +49,25 @@ impl Kit {
     /// Where Grafana is; without it, links to dashboards are paths.
     pub fn grafana(mut self, address: impl Into<String>) -> Self {
         self.0.grafana = address.into().trim_end_matches('/').to_owned();
+        self
+    }
+
+    /// Where the viewer is, such as `https://ops.example.org/throughline`: dashboards then lead to the runs behind their figures.
+    pub fn viewer(mut self, address: impl Into<String>) -> Self {
+        self.0.viewer = Some(address.into().trim_end_matches('/').to_owned());
+        self
+    }
+
+    /// The types of events that are a funnel, from the first to the last, such as `order:placed`: the dashboard `business` then shows
+    /// how often each happens for every time that the first does.
+    pub fn funnel(mut self, steps: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.0.funnel = steps.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Where Grafana reaches Prometheus; `http://localhost:9090` by default.
+    pub fn prometheus(mut self, address: impl Into<String>) -> Self {
+        self.0.prometheus = address.into();
         self
     }
 
@@ -101,13 +125,32 @@ impl Kit {
         kubernetes::files(&self.0)
     }
 
+    /// The [rules](Self::slo_rules) of objectives for the operator of Prometheus, a `PrometheusRule`: `slo.yaml`.
+    ///
+    /// # Errors
+    /// When the profile is invalid, Kubernetes does not allow the job or a namespace as a name, or an objective can't be asked for.
+    pub fn kubernetes_slo_rules(&self, objectives: &Objectives) -> Result<File, KitError> {
+        self.check()?;
+        kubernetes::slo_rules(&self.0, objectives)
+    }
+
     /// The dashboards, for Grafana: a JSON file each.
     ///
     /// # Errors
     /// When the profile or the job is invalid.
     pub fn dashboards(&self) -> Result<Vec<File>, KitError> {
         self.check()?;
-        dashboards::all().iter().map(|dashboard| grafana::file(&self.0, dashboard)).collect()
+        dashboards::of(&self.0).iter().map(|dashboard| grafana::file(&self.0, dashboard)).collect()
+    }
+
+    /// Prometheus as a source of data, for Grafana: `datasource.yaml`. With it, a point of a graph that names a run leads to this run in
+    /// the [viewer](Self::viewer).
+    ///
+    /// # Errors
+    /// When the profile or the job is invalid.
+    pub fn datasource(&self) -> Result<File, KitError> {
+        self.check()?;
+        viewer::datasource(&self.0)
     }
 
     /// What is recorded of objectives, and the alerts when their budgets are spent too fast, for Prometheus: `slo.yaml`.

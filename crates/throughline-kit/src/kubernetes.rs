@@ -6,9 +6,9 @@ mod workload;
 
 use serde_json::{Value, json};
 
-use crate::rules::{self, Rule};
+use crate::rules::{self, Rule, RuleFile};
 use crate::settings::Settings;
-use crate::{File, KitError};
+use crate::{File, KitError, Objectives, slo};
 
 /// The label that a service is found by, and that gives the job its name.
 const NAME: &str = "app.kubernetes.io/name";
@@ -20,8 +20,16 @@ const METRICS: &str = "metrics";
 /// What watches the service, and what runs it.
 pub(crate) fn files(settings: &Settings) -> Result<Vec<File>, KitError> {
     check(settings)?;
-    let watched = [rule(settings)?, monitor(settings), receivers::object(settings), policy(settings)];
+    let rules = rule(settings, &settings.job, rules::all(settings)?)?;
+    let watched = [rules, monitor(settings), receivers::object(settings), policy(settings)];
     Ok(vec![file("monitoring.yaml", "", &watched)?, workload::file(settings)?])
+}
+
+/// The rules of objectives, as an object of its own.
+pub(crate) fn slo_rules(settings: &Settings, objectives: &Objectives) -> Result<File, KitError> {
+    check(settings)?;
+    let rules = rule(settings, &format!("{}-slo", settings.job), slo::all(settings, objectives)?)?;
+    file(slo::RULES, "", &[rules])
 }
 
 /// An object of Kubernetes that belongs to the service.
@@ -67,10 +75,9 @@ fn check(settings: &Settings) -> Result<(), KitError> {
     Ok(())
 }
 
-/// The alert rules. The operator gives an alert to the receivers of its own namespace only, so each says which that is.
-fn rule(settings: &Settings) -> Result<Value, KitError> {
+/// Rules. The operator gives an alert to the receivers of its own namespace only, so each says which that is.
+fn rule(settings: &Settings, name: &str, mut rules: RuleFile) -> Result<Value, KitError> {
     const KIND: &str = "PrometheusRule";
-    let mut rules = rules::all(settings)?;
     for rule in rules.groups.iter_mut().flat_map(|group| &mut group.rules) {
         if let Rule::Alert(alert) = rule {
             alert.labels.insert("namespace", settings.namespace.clone().into());
@@ -78,7 +85,7 @@ fn rule(settings: &Settings) -> Result<Value, KitError> {
     }
     let spec = serde_json::to_value(rules)
         .map_err(|error| KitError::Write { file: KIND.to_owned(), reason: error.to_string() })?;
-    Ok(object(settings, "monitoring.coreos.com/v1", KIND, &settings.job, &spec))
+    Ok(object(settings, "monitoring.coreos.com/v1", KIND, name, &spec))
 }
 
 fn monitor(settings: &Settings) -> Value {

@@ -16,6 +16,7 @@ mod routing;
 mod rules;
 mod settings;
 mod slo;
+mod viewer;
 
 pub use file::{File, KitError};
 pub use kit::Kit;

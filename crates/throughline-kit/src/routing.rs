@@ -1,5 +1,6 @@
 //! Who is told of which alert, as a configuration of Alertmanager.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
@@ -159,7 +160,7 @@ fn to(receiver: &'static str, severity: Severity) -> Route {
 pub(crate) enum Told {
     Webhook { url: String },
     Slack { secret: &'static str, channel: &'static str, title: &'static str, text: &'static str },
-    PagerDuty { secret: String, description: &'static str },
+    PagerDuty { secret: String, description: &'static str, details: [(&'static str, &'static str); 2] },
 }
 
 pub(crate) fn told(settings: &Settings, name: &str) -> Told {
@@ -176,6 +177,10 @@ pub(crate) fn told(settings: &Settings, name: &str) -> Told {
         _ => Told::PagerDuty {
             secret: format!("{name}-key"),
             description: "{{ (index .Alerts 0).Annotations.summary }}",
+            details: [
+                ("runbook", "{{ (index .Alerts 0).Annotations.runbook_url }}"),
+                ("dashboard", "{{ (index .Alerts 0).Annotations.dashboard_url }}"),
+            ],
         },
     }
 }
@@ -191,9 +196,10 @@ fn receiver(settings: &Settings, name: &str) -> Value {
             "title": title,
             "text": text,
         }]}),
-        Told::PagerDuty { secret, description } => json!({ "name": name, "pagerduty_configs": [{
+        Told::PagerDuty { secret, description, details } => json!({ "name": name, "pagerduty_configs": [{
             "routing_key_file": format!("secrets/{secret}"),
             "description": description,
+            "details": details.into_iter().collect::<BTreeMap<_, _>>(),
         }]}),
     }
 }

@@ -50,7 +50,29 @@ pub(crate) struct AlertRule {
 }
 
 pub(crate) fn file(settings: &Settings) -> Result<File, KitError> {
-    yaml(FILE, &all(settings)?)
+    let mut file = yaml(FILE, &all(settings)?)?;
+    file.contents.insert_str(0, head(settings));
+    Ok(file)
+}
+
+/// What whoever opens the file has to know of its links.
+fn head(settings: &Settings) -> &'static str {
+    match (is_address(&settings.runbooks), is_address(&settings.grafana)) {
+        (true, true) => "",
+        (false, true) => {
+            "# Write it with `--runbooks URL`, or links to runbooks lead nowhere outside of their repository.\n"
+        }
+        (true, false) => {
+            "# Write it with `--grafana URL`, or links to dashboards lead nowhere outside of Grafana.\n"
+        }
+        (false, false) => {
+            "# Write it with `--runbooks URL --grafana URL`, or links lead nowhere outside of the repository of the runbooks and of Grafana.\n"
+        }
+    }
+}
+
+fn is_address(link: &str) -> bool {
+    link.starts_with("https://") || link.starts_with("http://")
 }
 
 /// The rules of every alert.

@@ -9,8 +9,13 @@ pub(crate) struct Settings {
     pub(crate) job: String,
     pub(crate) runbooks: String,
     pub(crate) grafana: String,
+    /// Where the viewer is, and where Grafana reaches Prometheus.
+    pub(crate) viewer: Option<String>,
+    pub(crate) prometheus: String,
     pub(crate) webhook: Option<String>,
     pub(crate) faster: u32,
+    /// The events of a funnel, from the first to the last.
+    pub(crate) funnel: Vec<String>,
     /// Where the service runs on Kubernetes, and where what watches it does.
     pub(crate) namespace: String,
     pub(crate) monitoring: String,

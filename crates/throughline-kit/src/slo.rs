@@ -18,7 +18,7 @@ use crate::rules::{AlertRule, RecordingRule, Rule, RuleFile, RuleGroup};
 use crate::settings::Settings;
 use crate::{File, KitError};
 
-const RULES: &str = "slo.yaml";
+pub(crate) const RULES: &str = "slo.yaml";
 /// What is recorded of each objective, with a label of its name.
 const TARGET: &str = "slo:target:ratio";
 const OVER_ITS_WINDOW: &str = "slo:errors:ratio_window";
@@ -27,8 +27,13 @@ const OVER_SIX_HOURS: &str = "slo:errors:ratio_rate6h";
 const OVER_THREE_DAYS: &str = "slo:errors:ratio_rate3d";
 
 pub(crate) fn rules(settings: &Settings, objectives: &Objectives) -> Result<File, KitError> {
+    yaml(RULES, &all(settings, objectives)?)
+}
+
+/// The rules of every objective.
+pub(crate) fn all(settings: &Settings, objectives: &Objectives) -> Result<RuleFile, KitError> {
     let groups = objectives.all.iter().map(|objective| group(settings, objective));
-    yaml(RULES, &RuleFile { groups: groups.collect::<Result<_, _>>()? })
+    Ok(RuleFile { groups: groups.collect::<Result<_, _>>()? })
 }
 
 fn group(settings: &Settings, objective: &Objective) -> Result<RuleGroup, KitError> {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use throughline::metrics::Profile;
 use throughline_kit::{File, Kit};
 
@@ -28,6 +28,12 @@ fn writes() -> bool {
 
 fn kit() -> Kit {
     Kit::new(Profile::standard())
+}
+
+/// The kit of the files to deploy: with what `deploy/compose.yaml` calls things, and the viewer where `throughline serve` has it.
+fn deployed() -> Kit {
+    let kit = kit().viewer("http://localhost:7070").prometheus("http://prometheus:9090");
+    kit.grafana("http://localhost:3000").target("http://app:8080/health").prober("prober:9115")
 }
 
 fn all_rules() -> Vec<Rule> {
@@ -66,12 +72,15 @@ fn assert_settled(stale: &[String]) {
 
 #[test]
 fn the_files_to_deploy_are_those_that_the_kit_makes() {
-    let kit = kit();
-    let mut files = vec![("prometheus", kit.alerts().unwrap()), ("alertmanager", kit.routing().unwrap())];
+    let kit = deployed();
+    let mut files = vec![
+        ("prometheus", kit.alerts().unwrap()),
+        ("alertmanager", kit.routing().unwrap()),
+        ("compose", kit.datasource().unwrap()),
+    ];
     files.extend(kit.dashboards().unwrap().into_iter().map(|file| ("grafana", file)));
-    let probes = kit.clone().target("http://app:8080/health").prober("prober:9115").probes().unwrap();
-    files.extend(probes.into_iter().map(|file| ("prober", file)));
-    files.extend(kit.kubernetes().unwrap().into_iter().map(|file| ("kubernetes", file)));
+    files.extend(kit.probes().unwrap().into_iter().map(|file| ("prober", file)));
+    files.extend(self::kit().kubernetes().unwrap().into_iter().map(|file| ("kubernetes", file)));
     let made: BTreeSet<_> =
         files.iter().map(|(folder, file)| root("deploy").join(folder).join(&file.name)).collect();
     let stale: Vec<_> = files
@@ -84,6 +93,60 @@ fn the_files_to_deploy_are_those_that_the_kit_makes() {
             let file = file.unwrap().path();
             assert!(made.contains(&file), "{} is not made by the kit any more: remove it", file.display());
         }
+    }
+}
+
+#[test]
+fn prometheus_takes_the_configuration_that_the_compose_file_mounts() {
+    if super::may_do_without("promtool") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let configuration = read("deploy/compose/prometheus.yaml");
+    let mut here: Value = serde_saphyr::from_str(&configuration).unwrap();
+    // Debian's is older than files of scrapes: it gets what is in them.
+    let also = here.as_object_mut().unwrap().remove("scrape_config_files").unwrap();
+    assert_eq!(also, json!(["/etc/prometheus/probes.yaml"]));
+    let probes: Value = serde_saphyr::from_str(&read("deploy/prober/probes.yaml")).unwrap();
+    let jobs = here["scrape_configs"].as_array_mut().unwrap();
+    jobs.extend(probes["scrape_configs"].as_array().unwrap().clone());
+    assert_eq!(here["rule_files"], json!(["/etc/prometheus/rules/*.yaml"]));
+    here["rule_files"] = json!([root("deploy/prometheus/*.yaml")]);
+    let checked = |configuration: &Value| {
+        let path = folder.path().join("prometheus.yaml");
+        fs::write(&path, configuration.to_string()).unwrap();
+        super::run("promtool", &["check", "config", path.to_str().unwrap()])
+    };
+    let said = checked(&here).unwrap();
+    let rules = all_rules().len();
+    assert!(said.contains(&format!("{rules} rules found")), "{said}");
+    here["global"]["scrape_intervall"] = json!("15s");
+    assert!(checked(&here).is_err(), "a mistake is seen");
+    let scraped: Value = serde_saphyr::from_str(&configuration).unwrap();
+    assert_eq!(scraped["scrape_configs"][0]["job_name"], "throughline", "the job that the rules ask for");
+}
+
+#[test]
+fn links_of_alerts_can_be_followed_or_the_file_says_how_to_make_them_so() {
+    let linked = kit().runbooks("https://wiki.example.org/runbooks/").grafana("https://grafana.example.org/");
+    let file = linked.alerts().unwrap().contents;
+    assert!(!file.contains('#'), "{file}");
+    for Rule { alert, annotations, .. } in rules(&file) {
+        assert_eq!(annotations["runbook_url"], format!("https://wiki.example.org/runbooks/{alert}.md"));
+        assert!(annotations["dashboard_url"].starts_with("https://grafana.example.org/d/throughline-"));
+    }
+    for (kit, options) in [
+        (kit(), "--runbooks URL --grafana URL"),
+        (kit().grafana("https://grafana.example.org"), "--runbooks URL"),
+        (kit().runbooks("https://wiki.example.org"), "--grafana URL"),
+    ] {
+        let file = kit.alerts().unwrap().contents;
+        assert!(file.starts_with(&format!("# Write it with `{options}`")), "{options}");
+        // Who is called gets both.
+        let told: Value = serde_saphyr::from_str(&kit.routing().unwrap().contents).unwrap();
+        let details = &told["receivers"][0]["pagerduty_configs"][0]["details"];
+        assert!(text(&details["runbook"]).contains("runbook_url"), "{told:#}");
+        assert!(text(&details["dashboard"]).contains("dashboard_url"), "{told:#}");
     }
 }
 
@@ -125,6 +188,32 @@ fn the_tables_of_alerts_and_panels_are_those_of_the_kit() {
     assert_settled(&Vec::from_iter(settle(OPERATIONS, &page)));
 }
 
+/// What the systems that Throughline takes the place of called their alerts, panels and endpoints, as their documents have it.
+const BEFORE: [&str; 3] = [
+    // Go: workflows, queues and an API.
+    "HighWorkflowFailureRate, CriticalWorkflowFailureRate, SlowWorkflowExecutions, WorkflowExecutionStalled, QueueBacklog, \
+     QueueBacklogCritical, NoActiveWorkers, LowWorkerCount, HighHTTPErrorRate, HighHTTPLatency, DatabaseConnectionFailure, \
+     RedisConnectionFailure, HighMemoryUsage, HighStepFailureRate, HTTPActionFailures, Workflow Execution Rate (by status), \
+     Workflow Success Rate, Active Workers, HTTP Request Rate by Status, Queue Depth, Top Workflows by Execution Count",
+    // TypeScript: functions across transports.
+    "ForstSidecarHighLatency, ForstSidecarHighErrorRate, ForstSidecarTransportFailure, Request Latency by Transport, \
+     Throughput by Transport, Error Rate by Transport, Function Call Duration (heatmap), Function Error Rate, Memory Usage by Function",
+    // TypeScript: sessions in sandboxes.
+    "API Down, Database Unavailable, All Sandbox Creation Failing, High Error Rate, High Latency, Sandbox Boot Slow, \
+     Elevated Errors, Elevated Latency, Low Sessions, Error Rate (%), P95 Latency, Throughput, Request Rate (24h), \
+     Error Rate by Endpoint, Active Sessions, Success Rate, Avg Boot Time, Sessions by State, State Transitions (24h)",
+];
+const ENDPOINTS_BEFORE: [&str; 8] = [
+    "GET /health/live",
+    "GET /health/ready",
+    "GET /health/startup",
+    "`GET /health`",
+    "GET /metrics",
+    "POST /process",
+    "POST /fail",
+    "X-Request-ID",
+];
+
 #[test]
 fn everything_that_others_had_is_where_the_table_says() {
     let page = read(OPERATIONS);
@@ -134,6 +223,10 @@ fn everything_that_others_had_is_where_the_table_says() {
     let dashboards = dashboards();
     let rows: Vec<_> = table.lines().filter(|line| line.starts_with("| ") && line.contains('`')).collect();
     assert!(rows.len() >= 64, "{rows:#?}");
+    let known: BTreeSet<_> = rows.iter().map(|row| row[2..].split(" | ").next().unwrap()).collect();
+    for before in BEFORE.iter().flat_map(|names| names.split(", ")) {
+        assert!(known.contains(before), "{before} has no row");
+    }
     for row in rows {
         let cells: Vec<_> = row.trim_matches('|').split(" | ").map(str::trim).collect();
         let [before, now] = cells[..] else { panic!("{row}") };
@@ -177,6 +270,13 @@ fn every_log_rule_and_endpoint_that_others_had_is_here_and_a_test_shows_it() {
         tests(&root(folder), &mut known);
     }
     let page = read(OPERATIONS);
+    let (_, endpoints) = page.split_once("<!-- BEGIN: endpoints,").unwrap();
+    for before in ENDPOINTS_BEFORE {
+        let has_row = endpoints.lines().any(|line| {
+            line.strip_prefix("| ").is_some_and(|row| row.split(" | ").next().unwrap().contains(before))
+        });
+        assert!(has_row, "{before} has no row");
+    }
     for (table, least) in [("log rules", 11), ("endpoints", 8)] {
         let begin = format!("<!-- BEGIN: {table}, compared by the tests -->");
         let (_, table) = page.split_once(&begin).expect(&begin);

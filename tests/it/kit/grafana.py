@@ -1,4 +1,4 @@
-"""Reads a dashboard into the types of Grafana's SDK, writes it again, and prints what was lost on the way."""
+"""Reads dashboards into the types of Grafana's SDK, writes them again, and prints what was lost on the way."""
 
 import json
 import sys
@@ -23,7 +23,7 @@ def lost(given, kept, path):
 
 
 register_default_plugins()
-dashboard = json.load(sys.stdin)
-written = json.loads(json.dumps(Dashboard.from_json(dashboard), cls=JSONEncoder))
-for finding in lost(dashboard, written, "dashboard"):
-    print(finding)
+for number, dashboard in enumerate(json.load(sys.stdin)):
+    written = json.loads(json.dumps(Dashboard.from_json(dashboard), cls=JSONEncoder))
+    for finding in lost(dashboard, written, f"{dashboard['title']} ({number})"):
+        print(finding)

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use throughline::health::{Check, Health};
 use throughline::metrics::Profile;
 use throughline::{MemoryStore, Throughline};
-use throughline_kit::Kit;
+use throughline_kit::{Kit, Objectives};
 use tower::ServiceExt as _;
 
 fn kit() -> Kit {
@@ -48,6 +48,20 @@ fn the_objects_have_the_same_rules_and_find_the_service() {
         }
     }
     assert_eq!(object(&kit, "PrometheusRule")["spec"], rules);
+    let objectives = Objectives::parse(
+        "[[slo]]\nname = \"answered\"\nroute = \"/loans\"\nindicator = \"availability\"\ntarget = 0.999\n",
+    )
+    .unwrap();
+    let mut rules: Value = serde_saphyr::from_str(&kit.slo_rules(&objectives).unwrap().contents).unwrap();
+    for rule in rules["groups"][0]["rules"].as_array_mut().unwrap() {
+        if rule.get("alert").is_some() {
+            rule["labels"]["namespace"] = json!("loans");
+        }
+    }
+    let file = kit.kubernetes_slo_rules(&objectives).unwrap();
+    let of_objectives: Value = serde_saphyr::from_str(&file.contents).unwrap();
+    assert_eq!((&of_objectives["kind"], &of_objectives["spec"]), (&json!("PrometheusRule"), &rules));
+    assert_eq!(of_objectives["metadata"]["name"], "loan-service-slo", "it replaces no other rules");
     let found_by = json!({ "app.kubernetes.io/name": "loan-service" });
     for name in ["monitoring.yaml", "deployment.yaml"] {
         for object in objects(&kit, name) {
@@ -224,7 +238,14 @@ const KINDS: [(&str, &str, Type); 3] = [
                     ("name", Type::Text),
                     (
                         "pagerdutyConfigs?",
-                        Type::List(&Type::Fields(&[("routingKey", SECRET), ("description", Type::Text)])),
+                        Type::List(&Type::Fields(&[
+                            ("routingKey", SECRET),
+                            ("description", Type::Text),
+                            (
+                                "details",
+                                Type::List(&Type::Fields(&[("key", Type::Text), ("value", Type::Text)])),
+                            ),
+                        ])),
                     ),
                     (
                         "slackConfigs?",
@@ -319,6 +340,11 @@ fn field(name: &str, value: &Value) -> (String, Value) {
         "apiURL" => ("api_url_file".to_owned(), in_file()),
         "routingKey" => ("routing_key_file".to_owned(), in_file()),
         "muteTimeIntervals" => ("time_intervals".to_owned(), as_configuration(value)),
+        "details" => {
+            let all = value.as_array().unwrap().iter();
+            let pairs = all.map(|one| (one["key"].as_str().unwrap().to_owned(), one["value"].clone()));
+            ("details".to_owned(), Value::Object(pairs.collect()))
+        }
         "sourceMatch" | "targetMatch" => (name.replace("Match", "_matchers"), as_configuration(value)),
         _ => {
             let snake = name.chars().fold(String::new(), |mut snake, letter| {

@@ -31,23 +31,38 @@ pub(super) fn alertmanager() -> &'static str {
 /// Who was told what: the receiver, the alert, and whether it fires or is resolved.
 pub(super) type Told = (String, String, String);
 
-/// What Alertmanager calls instead of people.
-pub(super) async fn phones() -> (String, UnboundedReceiver<Told>) {
+/// What Alertmanager calls instead of people; each call with the receiver that is called.
+async fn calls() -> (String, UnboundedReceiver<(String, Value)>) {
     let (tell, told) = unbounded_channel();
     let take = |Segment(receiver): Segment<String>,
-                State(tell): State<UnboundedSender<Told>>,
+                State(tell): State<UnboundedSender<(String, Value)>>,
                 Json(said): Json<Value>| async move {
-        for alert in said["alerts"].as_array().into_iter().flatten() {
-            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-            // Nobody listens any more when the test ends.
-            let _ =
-                tell.send((receiver.clone(), text(&alert["labels"]["alertname"]), text(&alert["status"])));
-        }
+        // Nobody listens any more when the test ends.
+        let _ = tell.send((receiver, said));
     };
     let app = Router::new().route("/{receiver}", post(take)).with_state(tell);
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(axum::serve(listener, app).into_future());
+    (url, told)
+}
+
+/// The same, alert by alert.
+pub(super) async fn phones() -> (String, UnboundedReceiver<Told>) {
+    let (url, mut calls) = calls().await;
+    let (tell, told) = unbounded_channel();
+    tokio::spawn(async move {
+        while let Some((receiver, said)) = calls.recv().await {
+            for alert in said["alerts"].as_array().into_iter().flatten() {
+                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+                let _ = tell.send((
+                    receiver.clone(),
+                    text(&alert["labels"]["alertname"]),
+                    text(&alert["status"]),
+                ));
+            }
+        }
+    });
     (url, told)
 }
 
@@ -138,9 +153,7 @@ async fn warnings_reach_the_secondary_in_business_hours_and_only_the_chat_at_oth
         let alerts = ["warning", "critical"].map(|severity| {
             json!({ "labels": { "alertname": format!("{severity} on {days}"), "job": "throughline", "severity": severity } })
         });
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let posted = client.post(format!("{}/api/v2/alerts", server.url)).json(&alerts).send().await.unwrap();
-        assert!(posted.status().is_success());
+        send(&server, &json!(alerts)).await;
         let (warning, critical) = (format!("warning on {days}"), format!("critical on {days}"));
         let mut said = wait_for(&mut told, ("slack-alerts", &warning, "firing")).await;
         if !said.iter().any(|(who, what, _)| who == "oncall-primary" && *what == critical) {
@@ -153,6 +166,69 @@ async fn warnings_reach_the_secondary_in_business_hours_and_only_the_chat_at_oth
         }
         assert_eq!(to_secondary(&said), hears_of_it, "{days}: {said:?}");
     }
+}
+
+async fn send(manager: &Server, alerts: &Value) {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let posted = client.post(format!("{}/api/v2/alerts", manager.url)).json(alerts).send().await.unwrap();
+    assert!(posted.status().is_success());
+}
+
+/// The names and the jobs of the alerts of a call.
+fn alerts_of(call: &Value) -> Vec<(String, String)> {
+    let text = |alert: &Value, label: &str| alert["labels"][label].as_str().unwrap().to_owned();
+    let all = call["alerts"].as_array().unwrap().iter();
+    all.map(|alert| (text(alert, "alertname"), text(alert, "job"))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_a_service_is_down_nobody_hears_that_it_is_slow_and_alerts_of_one_name_are_one_call() {
+    if may_do_without(alertmanager()) {
+        return;
+    }
+    let (url, mut told) = calls().await;
+    let folder = tempfile::tempdir().unwrap();
+    let config = Kit::new(Profile::standard()).webhook(url).faster(60).routing().unwrap().contents;
+    let manager = start(folder.path(), &config);
+    let alert = |name: &str, job: &str, severity: &str, route: &str| json!({ "labels": { "alertname": name, "job": job, "severity": severity, "http_route": route } });
+    let is = |name: &str, job: &str| (name.to_owned(), job.to_owned());
+    let mut next = async || tokio::time::timeout(PATIENCE, told.recv()).await.expect("a call").unwrap();
+
+    let down = alert("APIDown", "loans", "critical", "");
+    send(&manager, &json!([down])).await;
+    while alerts_of(&next().await.1) != [is("APIDown", "loans")] {}
+    send(
+        &manager,
+        &json!([
+            alert("HighLatency", "loans", "warning", ""),
+            alert("HighHTTPLatency", "offers", "warning", "/offers"),
+            alert("HighHTTPLatency", "offers", "warning", "/offers/{id}"),
+        ]),
+    )
+    .await;
+    // That of another job is told, and both at once.
+    let mut calls = Vec::new();
+    loop {
+        let (_, call) = next().await;
+        let of = alerts_of(&call);
+        calls.push(call);
+        if of[0] == is("HighHTTPLatency", "offers") {
+            assert_eq!(of.len(), 2, "{calls:?}");
+            break;
+        }
+    }
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let asked = format!("{}/api/v2/alerts?filter=alertname%3D%22HighLatency%22", manager.url);
+    let known: Value = client.get(asked).send().await.unwrap().json().await.unwrap();
+    assert_eq!(known[0]["status"]["state"], "suppressed", "{known:#}");
+    assert!(known[0]["status"]["inhibitedBy"][0].is_string(), "{known:#}");
+    let of_loans = |call: &Value| alerts_of(call).contains(&is("HighLatency", "loans"));
+    assert!(!calls.iter().any(of_loans), "{calls:?}");
+    // It was kept, not lost: once the service is up again, it is told.
+    let mut up = down;
+    up["endsAt"] = json!(throughline::event::Timestamp::now());
+    send(&manager, &json!([up])).await;
+    while !of_loans(&next().await.1) {}
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

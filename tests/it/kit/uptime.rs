@@ -1,7 +1,8 @@
 //! A real prober looks at a real service from outside, and Prometheus answers what the dashboard asks.
 
+use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use axum::Router;
@@ -62,6 +63,38 @@ async fn service() -> SocketAddr {
     address
 }
 
+/// A server that speaks TLS, and the file with its certificate, which nobody else vouches for.
+fn encrypted(folder: &tempfile::TempDir) -> (Encrypted, String) {
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (key, certificate) = (file("key.pem"), file("certificate.pem"));
+    let request =
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=loans";
+    let mut request: Vec<_> = request.split(' ').collect();
+    request.extend(["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", &key, "-out", &certificate]);
+    run("openssl", &request).unwrap();
+    let mut server = Command::new("openssl");
+    server.args(["s_server", "-www", "-accept", "127.0.0.1:0", "-key", &key, "-cert", &certificate]);
+    let mut process = server.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let address = lines.find_map(|line| line.strip_prefix("ACCEPT ").map(str::to_owned)).unwrap();
+    // It stands still once nobody reads what it says.
+    std::thread::spawn(move || lines.for_each(drop));
+    (Encrypted { process, address }, certificate)
+}
+
+/// Ends with the test.
+struct Encrypted {
+    process: Child,
+    address: String,
+}
+
+impl Drop for Encrypted {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
 /// The first value of an answer.
 fn value(answer: &Value) -> Option<f64> {
     answer["result"][0]["value"][1].as_str()?.parse().ok()
@@ -69,14 +102,18 @@ fn value(answer: &Value) -> Option<f64> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_real_prober_is_asked_and_what_it_says_is_on_the_dashboard() {
-    if may_do_without(PROBER) || may_do_without("prometheus") {
+    if may_do_without(PROBER) || may_do_without("prometheus") || may_do_without("openssl") {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
     let target = format!("http://{}/livez", service().await);
-    let kit = Kit::new(Profile::standard()).target(&target);
+    let (encrypted, certificate) = encrypted(&folder);
+    let kit =
+        Kit::new(Profile::standard()).target(&target).target(format!("https://{}/livez", encrypted.address));
     let files = kit.probes().unwrap();
-    let modules = written(&folder, "blackbox.yaml", &files[0].contents);
+    let mut modules: Value = serde_saphyr::from_str(&files[0].contents).unwrap();
+    modules["modules"]["http"]["http"]["tls_config"] = json!({ "ca_file": certificate });
+    let modules = written(&folder, "blackbox.yaml", &modules.to_string());
     let mut prober = Command::new(PROBER);
     prober.arg(format!("--config.file={modules}")).arg("--web.listen-address=127.0.0.1:0");
     let prober = Server::started(prober);
@@ -88,10 +125,6 @@ async fn a_real_prober_is_asked_and_what_it_says_is_on_the_dashboard() {
     let kit = Kit::new(Profile::standard());
     let mut unanswered = Vec::new();
     for (_, panel) in panels(&kit).into_iter().filter(|(file, _)| file == "uptime.json") {
-        // Nothing is encrypted here.
-        if panel["title"] == "Certificate Expires In" {
-            continue;
-        }
         for asked_for in panel["targets"].as_array().unwrap() {
             let expr = asked(asked_for["expr"].as_str().unwrap());
             let answered = async {
@@ -105,7 +138,9 @@ async fn a_real_prober_is_asked_and_what_it_says_is_on_the_dashboard() {
         }
     }
     assert_eq!(unanswered, Vec::<String>::new());
-    let answer = prometheus.ask("query", &[("query", "probe_success".to_owned())]).await;
-    assert_eq!(answer["result"][0]["metric"]["instance"], json!(target));
-    assert_eq!(value(&answer), Some(1.0));
+    for target in [target, format!("https://{}/livez", encrypted.address)] {
+        let question = format!(r#"probe_success{{instance="{target}"}}"#);
+        let answer = prometheus.ask("query", &[("query", question)]).await;
+        assert_eq!(value(&answer), Some(1.0), "{target}: {answer}");
+    }
 }

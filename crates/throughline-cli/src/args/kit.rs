@@ -37,13 +37,26 @@ the instances, tenants and workflows to look at.
 
 Examples:
   throughline dashboards --job loan-service --out grafana
-  throughline dashboards --profile aliases --prefix acme --out grafana")]
+  throughline dashboards --profile aliases --prefix acme --out grafana
+  throughline dashboards --funnel cart:opened,order:placed,order:paid --out grafana
+  throughline dashboards --viewer https://ops.example.org/throughline --out grafana")]
 pub(crate) struct DashboardsArgs {
     #[command(flatten)]
     pub(crate) kit: KitArgs,
     /// Write a dashboard of error budgets, too, which shows what the rules of `alerts --slo` record
     #[arg(long)]
     pub(crate) slo: bool,
+    /// Where the viewer is: panels then lead to the runs behind their figures. datasource.yaml is written, too: with it as its
+    /// data source, a point of a graph leads to the run that it names
+    #[arg(long, value_name = "URL")]
+    pub(crate) viewer: Option<String>,
+    /// The types of events that are a funnel, from the first to the last: the dashboard `business` then shows how often each
+    /// happens for every time that the first does
+    #[arg(long, value_name = "STEPS", value_delimiter = ',')]
+    pub(crate) funnel: Vec<String>,
+    /// Where Grafana reaches Prometheus
+    #[arg(long, value_name = "URL", default_value = "http://localhost:9090", requires = "viewer")]
+    pub(crate) prometheus: String,
 }
 
 /// `alerts`.
@@ -74,9 +87,9 @@ pub(crate) struct AlertsArgs {
     pub(crate) image: String,
     /// Write the rules of these objectives, too: what is spent of their error budgets, and alerts when it is spent too fast.
     /// `throughline slo --help` says what is in such a file
-    #[arg(long, value_name = "FILE", conflicts_with = "kubernetes")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) slo: Option<PathBuf>,
-    /// Where the runbooks are: an address to which /NAME.md is appended [default: docs/runbooks]
+    /// Where the runbooks are: an address to which /NAME.md is appended [default: docs/runbooks, a path]
     #[arg(long, value_name = "URL")]
     pub(crate) runbooks: Option<String>,
     /// Where Grafana is, for links to dashboards

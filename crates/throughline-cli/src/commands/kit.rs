@@ -11,8 +11,14 @@ use crate::error::{Answer, CliError};
 use crate::output::{Screen, clean};
 
 pub(super) fn dashboards(args: &DashboardsArgs, screen: &mut Screen) -> Result<Answer, CliError> {
-    let kit = kit(&args.kit);
+    let mut kit = kit(&args.kit).funnel(&args.funnel);
+    if let Some(address) = &args.viewer {
+        kit = kit.viewer(address).prometheus(&args.prometheus);
+    }
     let mut files = kit.dashboards()?;
+    if args.viewer.is_some() {
+        files.push(kit.datasource()?);
+    }
     if args.slo {
         files.push(kit.slo_dashboard()?);
     }
@@ -27,14 +33,12 @@ pub(super) fn alerts(args: &AlertsArgs, screen: &mut Screen) -> Result<Answer, C
     if let Some(address) = &args.grafana {
         kit = kit.grafana(address);
     }
-    let mut files = if args.kubernetes {
-        let kit = kit.clone().namespace(&args.namespace).monitoring(&args.monitoring);
-        kit.image(&args.image).kubernetes()?
-    } else {
-        vec![kit.alerts()?]
-    };
+    kit = kit.namespace(&args.namespace).monitoring(&args.monitoring).image(&args.image);
+    let mut files = if args.kubernetes { kit.kubernetes()? } else { vec![kit.alerts()?] };
     if let Some(file) = &args.slo {
-        files.push(kit.slo_rules(&super::slo::objectives(file)?)?);
+        let objectives = super::slo::objectives(file)?;
+        let of_kubernetes = || kit.kubernetes_slo_rules(&objectives);
+        files.push(if args.kubernetes { of_kubernetes()? } else { kit.slo_rules(&objectives)? });
     }
     write(&args.kit.out, &files, screen)
 }

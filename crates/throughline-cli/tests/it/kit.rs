@@ -12,6 +12,18 @@ fn the_files_for_operators_are_written_and_named() {
         let dashboard: serde_json::Value = serde_json::from_str(&sandbox.read(path)).unwrap();
         assert!(dashboard["title"].is_string(), "{path}");
     }
+    let viewer = ["--viewer", "https://ops.example.org/runs/", "--prometheus", "http://metrics:9090"];
+    let linked = names(&sandbox.run(&[&["dashboards", "--out", "linked"], &viewer[..]].concat()).stdout);
+    assert_eq!(linked.last().map(String::as_str), Some("linked/datasource.yaml"));
+    let source = sandbox.read("linked/datasource.yaml");
+    assert!(
+        source.contains("http://metrics:9090") && source.contains("https://ops.example.org/runs/#/run/$${"),
+        "{source}"
+    );
+    sandbox.run(&["dashboards", "--out", "funnel", "--funnel", "cart:opened,order.paid"]);
+    let business = sandbox.read("funnel/business.json");
+    assert!(business.contains(r#"event_type=~\"cart:opened|order\\\\.paid\""#), "{business}");
+    assert!(sandbox.read("linked/workflows.json").contains("https://ops.example.org/runs/#/runs?workflow="));
     let said = sandbox.run(&["alerts", "--job", "loans", "--out", "deep"]);
     assert_eq!((said.code, names(&said.stdout)), (0, vec!["deep/alerts.yaml".to_owned()]));
     assert!(sandbox.read("deep/alerts.yaml").contains(r#"up{job="loans"}"#));

@@ -58,7 +58,7 @@ pub(super) fn http() -> Group {
             severity: Warning,
             expr: share(failed_requests().by(BY_ROUTE), requests().by(BY_ROUTE)).above(0.05),
             lasting: for_minutes(5),
-            summary: "{{ $labels.http_route }} fails {{ $value | humanizePercentage }} of its requests",
+            summary: "{{ or $labels.http_route \"What matches no route\" }} fails {{ $value | humanizePercentage }} of its requests",
             description: "More than 5 % of the requests to one route of {{ $labels.job }} were answered with a status of 500 or \
                           more in the last 5 minutes. The service as a whole may be well.",
             dashboard: "api",
@@ -86,7 +86,7 @@ pub(super) fn http() -> Group {
             severity: Warning,
             expr: request_time().by(BY_ROUTE).quantile(0.95).above(2.0),
             lasting: for_minutes(5),
-            summary: "{{ $labels.http_route }} takes {{ $value | humanizeDuration }} for 1 in 20 requests",
+            summary: "{{ or $labels.http_route \"What matches no route\" }} takes {{ $value | humanizeDuration }} for 1 in 20 requests",
             description: "The 95th percentile of the time of the requests to one route of {{ $labels.job }} is above 2 s in the \
                           last 5 minutes. The service as a whole may be well.",
             dashboard: "api",

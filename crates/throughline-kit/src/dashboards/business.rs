@@ -6,7 +6,32 @@ use throughline_core::metrics::catalogue::{
 
 use crate::dashboard::{Dashboard, Panel, Unit};
 use crate::expr::Window::Graph;
-use crate::expr::{buckets, count, hours, share};
+use crate::expr::{Expr, Series, buckets, count, hours, share};
+
+/// How often each step of a funnel happened for every time that the first one did.
+pub(super) fn conversion(first: &str, steps: &[String]) -> Panel {
+    let day = |series: Series| Expr::from(series.increase(hours(24)));
+    let any: Vec<_> = steps.iter().map(|step| literal(step)).collect();
+    let of_the_first = Expr::Binary {
+        left: Box::new(day(count(&POINT_EVENTS).by(&["event_type"]).like("event_type", any.join("|")))),
+        operator: "/ on (job) group_left ()",
+        right: Box::new(day(count(&POINT_EVENTS).with("event_type", first.to_owned()))),
+    };
+    Panel::bars(
+        "Conversion (24h)",
+        Unit::Share,
+        "How often each step of the funnel happened for every time that the first one did. It counts events, not people: `throughline funnel` follows each of them.",
+    )
+    .shows(of_the_first, "{{event_type}}")
+    .wide()
+}
+
+/// A pattern for a text and nothing else.
+fn literal(text: &str) -> String {
+    let escaped =
+        |c: char| if c.is_alphanumeric() || "_:-".contains(c) { c.to_string() } else { format!("\\{c}") };
+    text.chars().map(escaped).collect()
+}
 
 pub(super) fn business() -> Dashboard {
     const BY_TYPE: &[&str] = &["event_type"];

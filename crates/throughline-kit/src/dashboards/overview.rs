@@ -82,7 +82,7 @@ pub(super) fn overview() -> Dashboard {
 }
 
 pub(super) fn service_health() -> Dashboard {
-    const BY_ROUTE: &[&str] = &["http_route"];
+    const BY_ROUTE: &[&str] = &["http_request_method", "http_route"];
     let panels = vec![
         Panel::stat("Error Rate", Unit::Share, "The share of requests that were answered with 500 or more.")
             .shows(share(failed_requests(), requests()), "errors"),
@@ -103,7 +103,10 @@ pub(super) fn service_health() -> Dashboard {
             Unit::Share,
             "Where the errors come from: the share of failures of each route.",
         )
-        .shows(share(failed_requests().by(BY_ROUTE), requests().by(BY_ROUTE)), "{{http_route}}")
+        .shows(
+            share(failed_requests().by(BY_ROUTE), requests().by(BY_ROUTE)),
+            "{{http_request_method}} {{http_route}}",
+        )
         .wide(),
     ];
     Dashboard {

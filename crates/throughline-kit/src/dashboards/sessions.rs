@@ -23,6 +23,19 @@ fn attempts() -> Expr {
     succeeded().plus(Expr::from(made().without("outcome", "success")).or(succeeded().times(0.0)))
 }
 
+fn transitions(by: &'static [&'static str]) -> Expr {
+    count(&STATE_TRANSITIONS).increase(hours(24)).by(by).into()
+}
+
+/// What share of those that left a state it is.
+fn of_those_that_left() -> Expr {
+    Expr::Binary {
+        left: Box::new(transitions(&["machine", "from", "to"])),
+        operator: "/ on (job, machine, from) group_left ()",
+        right: Box::new(transitions(&["machine", "from"])),
+    }
+}
+
 pub(super) fn sessions() -> Dashboard {
     let entities = || level(&STATE_ENTITIES);
     let boot = || buckets(&PROVISIONING_DURATION).with("outcome", "success").rate(Graph).by(BY_KIND);
@@ -47,10 +60,14 @@ pub(super) fn sessions() -> Dashboard {
             Unit::Count,
             "How often which state followed which in 24 hours.",
         )
-        .shows(
-            count(&STATE_TRANSITIONS).increase(hours(24)).by(&["machine", "from", "to"]),
-            "{{machine}} {{from}} → {{to}}",
+        .shows(transitions(&["machine", "from", "to"]), "{{machine}} {{from}} → {{to}}")
+        .wide(),
+        Panel::bars(
+            "Where States Lead (24h)",
+            Unit::Share,
+            "Of all transitions that left a state, the share that led to each other one.",
         )
+        .shows(of_those_that_left(), "{{machine}} {{from}} → {{to}}")
         .wide(),
         Panel::graph("Boot Time Percentiles", Unit::Seconds, "How long it took to create a resource.")
             .shows(boot().quantile(0.5), "{{kind}} p50")

@@ -68,9 +68,10 @@ fn receiver(settings: &Settings, name: &str) -> Value {
             "title": title,
             "text": text,
         }]}),
-        Told::PagerDuty { secret, description } => json!({ "name": name, "pagerdutyConfigs": [{
+        Told::PagerDuty { secret, description, details } => json!({ "name": name, "pagerdutyConfigs": [{
             "routingKey": from_secret(&secret),
             "description": description,
+            "details": details.map(|(key, value)| json!({ "key": key, "value": value })),
         }]}),
     }
 }
