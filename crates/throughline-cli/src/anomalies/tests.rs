@@ -5,6 +5,7 @@ use super::*;
 const SECOND: i64 = 1_000_000;
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
+const WEEK: i64 = 7 * DAY;
 /// A Monday.
 const START: i64 = 1_767_571_200;
 
@@ -60,8 +61,7 @@ fn seasonal(second: i64) -> Load {
 
 /// False alarms of a week, after two weeks of history, in each of so many series.
 fn false_alarms(series: u64, load: fn(i64) -> Load) -> Vec<usize> {
-    let week = 7 * DAY;
-    let alarms = |seed| simulate(&mut Random(seed), 2 * week, 3 * week, load).len();
+    let alarms = |seed| simulate(&mut Random(seed), 2 * WEEK, 3 * WEEK, load).len();
     (0..series).map(alarms).collect()
 }
 
@@ -161,5 +161,38 @@ fn an_hour_is_compared_with_itself_where_there_is_history() {
     assert_eq!(
         measures,
         [(Measure::Failures, Compared::HourOfDay), (Measure::Duration, Compared::HourOfDay)]
+    );
+}
+
+/// Every Monday night, jobs that are slow and often fail.
+fn weekly(second: i64) -> Load {
+    // Enough for a window, and little enough for weeks of it.
+    let usual = Load { rate: 0.2, ..STEADY };
+    match second.rem_euclid(WEEK) / HOUR {
+        2 => Load { failing: 0.4, slower: 4.0, ..usual },
+        _ => usual,
+    }
+}
+
+#[test]
+fn an_hour_is_compared_with_itself_in_other_weeks_after_three_of_them() {
+    // Two weeks know the hour of other days only, and on those nothing like it happens.
+    let found = simulate(&mut Random(1), 2 * WEEK, 2 * WEEK + DAY, weekly);
+    assert!(
+        found.iter().all(|one| one.compared_with == Compared::HourOfDay) && !found.is_empty(),
+        "{found:?}"
+    );
+    let found = simulate(&mut Random(1), 3 * WEEK, 3 * WEEK + 3 * DAY, weekly);
+    assert!(found.is_empty(), "{found:?}");
+    // On a Wednesday it is unusual.
+    let wednesday = 3 * WEEK + 2 * DAY + 2 * HOUR;
+    let found = simulate(&mut Random(1), 3 * WEEK, 3 * WEEK + 3 * DAY, |second| {
+        weekly(if (wednesday..wednesday + HOUR).contains(&second) { 2 * HOUR } else { second })
+    });
+    let mut measures: Vec<_> = found.iter().map(|one| (one.measure, one.compared_with)).collect();
+    measures.sort_by_key(|(measure, _)| *measure);
+    assert_eq!(
+        measures,
+        [(Measure::Failures, Compared::HourOfWeek), (Measure::Duration, Compared::HourOfWeek)]
     );
 }

@@ -7,31 +7,56 @@ use throughline_core::Timestamp;
 
 use crate::sandbox::Sandbox;
 
-/// Two days of a step, once in six seconds; in the hour before the last one, it fails on one tenant, and another is slow.
-fn lines(incident: bool) -> String {
+/// Two days in which something ends once in six seconds, one of two by turns; in the hour before the last one, the first fails on one
+/// tenant, and the other is slow. What they are is said by which of them it is and by whether it failed.
+fn lines(incident: bool, what: fn(bool, bool) -> Value) -> String {
     let now = Timestamp::now();
     let (step, seconds) = (6, 2 * 86_400);
     let events = (0..seconds / step).map(|n| {
         let ago = seconds - n * step;
         let is_bad = incident && (3_600..7_200).contains(&ago);
-        let (score, tenant) = (n % 2 == 0, ["acme", "globex", "initech"][(n % 3) as usize]);
-        let failed = n % 50 == 0 || (is_bad && score && tenant == "acme");
-        let slow = if is_bad && !score { 4 } else { 1 };
-        json!({
+        let (first, tenant) = (n % 2 == 0, ["acme", "globex", "initech"][(n % 3) as usize]);
+        let failed = n % 50 == 0 || (is_bad && first && tenant == "acme");
+        let slow = if is_bad && !first { 4 } else { 1 };
+        let mut event = json!({
             "trace_id": format!("{0:016x}{0:016x}", n + 1), "span_id": format!("{:016x}", n + 1), "seq": 1,
-            "event_type": if score { "stage:score" } else { "stage:offer" },
             "timestamp": now.minus(Duration::from_secs(ago)), "n": n, "service": "loans",
             "status": if failed { "failed" } else { "success" },
-            "duration_us": slow * (10_000 + 997 * (n % 40)), "attrs": { "tenant": tenant },
-        })
+            "duration_us": slow * (10_000 + 997 * (n % 40)),
+        });
+        event.as_object_mut().unwrap().extend(what(first, failed).as_object().unwrap().clone());
+        event["attrs"]["tenant"] = tenant.into();
+        event
     });
     events.map(|event| format!("{event}\n")).collect()
 }
 
-/// A store with these two days.
+/// Steps of two types.
+fn steps(first: bool, _: bool) -> Value {
+    json!({ "event_type": if first { "stage:score" } else { "stage:offer" } })
+}
+
+/// Runs of a workflow, and requests to a route.
+fn runs_and_requests(first: bool, failed: bool) -> Value {
+    match first {
+        true => {
+            let ended = if failed { "workflow:failed" } else { "workflow:completed" };
+            json!({ "event_type": ended, "workflow": "loan-approval" })
+        }
+        false => {
+            json!({ "event_type": "http:request", "attrs": { "http.method": "GET", "http.route": "/loans/{id}" } })
+        }
+    }
+}
+
+/// A store with two days of steps.
 pub(crate) fn store(incident: bool) -> Sandbox {
+    store_of(incident, steps)
+}
+
+fn store_of(incident: bool, what: fn(bool, bool) -> Value) -> Sandbox {
     let sandbox = Sandbox::empty();
-    sandbox.write("events.jsonl", lines(incident));
+    sandbox.write("events.jsonl", lines(incident, what));
     let said = sandbox.run(&["import", "events.jsonl"]);
     assert_eq!(said.code, 0, "{}", said.stderr);
     sandbox
@@ -59,6 +84,31 @@ fn what_is_unusual_is_found_with_its_runs_and_what_differs_in_them() {
         "{}",
         said.stdout
     );
+}
+
+#[test]
+fn a_workflow_that_fails_and_a_route_that_is_slow_are_found_with_their_runs() {
+    let sandbox = store_of(true, runs_and_requests);
+    let answer = sandbox.json(&["anomalies", "--since", "12h"]);
+    let mut found: Vec<_> = answer["anomalies"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| ["subject", "of", "measure"].map(|field| one[field].as_str().unwrap()))
+        .collect();
+    found.sort_unstable();
+    assert_eq!(
+        found,
+        [["route", "/loans/{id}", "p95"], ["workflow", "loan-approval", "failures"]],
+        "{answer:#}"
+    );
+    for (subject, workflow) in [("workflow", "loan-approval"), ("route", "")] {
+        let all = answer["anomalies"].as_array().unwrap();
+        let one = all.iter().find(|one| one["subject"] == subject).unwrap();
+        let run = one["runs"][0].as_str().unwrap();
+        let shown = sandbox.json(&["show", run]);
+        assert_eq!(shown["run"]["workflow"].as_str().unwrap_or_default(), workflow, "{shown:#}");
+    }
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! `throughline funnel` and `recovery`: how many get from step to step, and what saves those that stumble.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
-use throughline_core::Throughline;
+use throughline_core::{BoxError, Throughline};
 
 use crate::sandbox::Sandbox;
-use crate::services::{end, fail, service, succeed};
+use crate::services::{end, fail, left_in_saga, service, succeed};
 
 /// A visit of somebody: a run of its own for each step, as requests are.
 async fn visit(shop: &Throughline, tenant: &'static str, session: &str, steps: &[&'static str]) {
@@ -99,4 +101,83 @@ async fn a_run_is_saved_if_something_failed_in_it_and_it_succeeded() {
     assert_eq!((&answer["by_retries"], &answer["lost_in"]), (&json!(1), &json!([lost.to_string()])));
     let said = sandbox.see(&["recovery"]);
     assert!(said.contains("Something failed in 2 of 3 ended runs; 1 succeeded all the same"), "{said}");
+}
+
+#[tokio::test]
+async fn what_was_resumed_and_what_was_undone_is_counted_with_how_often_it_helped() {
+    let (sandbox, interrupted) = left_in_saga("loan-41").await;
+    let loans = service(&sandbox, "loan-service");
+    loans.resume(interrupted).run(|_| async { Ok::<_, BoxError>(()) }).await.unwrap().unwrap();
+    // Of two steps that succeeded, one can be undone.
+    let refused = loans.workflow("loan-approval").key("loan-42").run(|ctx| async move {
+        let saga = ctx.saga("loan-approval").run(|saga| async move {
+            let held = saga.step("stage:reserve-funds").compensate(|(), _| async { Ok::<_, BoxError>(()) });
+            held.run(|(), _| async { Ok::<_, BoxError>(()) }).await??;
+            let sent = saga.step("stage:send-letter");
+            let sent = sent.compensate(|(), _| async { Err::<(), BoxError>("it was read".into()) });
+            sent.run(|(), _| async { Ok::<_, BoxError>(()) }).await??;
+            saga.trace("stage:sign", async { Err::<(), BoxError>("nobody signs".into()) }).await?
+        });
+        saga.await?.map_err(|failed| failed.error)
+    });
+    refused.await.unwrap().unwrap_err();
+    end(loans).await;
+    let answer = sandbox.json(&["recovery"]);
+    assert_eq!(answer["resumed"], json!({ "hits": 1, "total": 1 }), "{answer:#}");
+    assert_eq!(answer["compensations"], json!({ "hits": 1, "total": 2 }), "{answer:#}");
+    let said = sandbox.see(&["recovery"]);
+    let rows: Vec<_> =
+        said.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    assert!(rows.contains(&"a resumption (runs) 1 1 100.0 %".to_owned()), "{said}");
+    assert!(rows.contains(&"compensations (steps) 1 2 50.0 %".to_owned()), "{said}");
+}
+
+/// The commands of the guide, as they are written there.
+fn recipes() -> Vec<String> {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guide/business.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let blocks = page.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let in_blocks = blocks.flat_map(str::lines).map(|line| line.split('#').next().unwrap().trim().to_owned());
+    let in_table = page.lines().filter(|line| line.starts_with("| ")).flat_map(|row| {
+        let quoted = row.split('`').skip(1).step_by(2);
+        quoted.filter(|text| text.starts_with("throughline ")).map(str::to_owned)
+    });
+    in_blocks.chain(in_table).collect()
+}
+
+#[tokio::test]
+async fn the_commands_of_the_guide_answer_what_it_says_they_do() {
+    let sandbox = visited().await;
+    let shop = service(&sandbox, "shop");
+    let stayed = shop.workflow("visit").key("s-17").attr("session", "s-17").run(|ctx| async move {
+        ctx.event("feature:preview", json!({})).await?;
+        ctx.event("feature:export", json!({})).await?;
+        ctx.trace("ws:session", async { Ok::<_, std::io::Error>(()) }).await?.unwrap();
+        for state in ["state:session:paused", "state:session:running"] {
+            ctx.step(state).run_infallible(|_| async {}).await?;
+        }
+        Ok::<_, throughline_core::NotRecorded>(())
+    });
+    stayed.await.unwrap().unwrap();
+    end(shop).await;
+    let said = |command: &str| {
+        let words: Vec<_> = command.strip_prefix("throughline ").expect(command).split_whitespace().collect();
+        let said = sandbox.run(&words);
+        assert_eq!(said.code, 0, "{command}: {}{}", said.stdout, said.stderr);
+        said.stdout
+    };
+    let recipes: Vec<_> = recipes().into_iter().filter(|command| command != "throughline funnel").collect();
+    let all: Vec<_> = recipes.iter().map(|command| (command, said(command))).collect();
+    for (begins, shows) in [
+        ("throughline list --type feature:export", "s-17"),
+        ("throughline funnel feature:preview", "1 of 1 run got through"),
+        ("throughline stats", "ws:session"),
+        ("throughline funnel state:session:paused", "1 of 1 key got through"),
+        ("throughline recovery", "Something failed in"),
+        ("throughline dashboards --funnel", "grafana/business.json"),
+    ] {
+        let of: Vec<_> = all.iter().filter(|(command, _)| command.starts_with(begins)).collect();
+        assert!(!of.is_empty(), "{begins} is not in the guide: {recipes:?}");
+        assert!(of.iter().all(|(_, said)| said.contains(shows)), "{of:?}");
+    }
 }

@@ -53,6 +53,11 @@ fn a_panel_fits_into_80_and_120_columns() {
             .replace("} 12\n", &format!("}} {}\n", 12 + second));
         panel.add(snapshot(second, Some(&more), &mut memory));
     }
+    for columns in [80, 120] {
+        let text = draw(&panel, columns);
+        assert!(text.lines().all(|line| line.width() <= columns), "{text}");
+        insta::assert_snapshot!(format!("well_at_{columns}_columns"), text);
+    }
     panel.add(snapshot(6, None, &mut memory));
     panel.add(snapshot(7, None, &mut memory));
     for columns in [80, 120] {
