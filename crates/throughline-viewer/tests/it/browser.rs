@@ -387,6 +387,7 @@ async fn what_is_copied_leads_back_and_names_the_run_to_the_command() {
     let failed = story::refused_loan(&throughline, "loan-1036").await;
     story::granted_loan(&throughline, "loan-2").await;
     let other = story::refused_loan(&throughline, "loan-1037").await;
+    story::refused_loan(&throughline, "loan-1036").await;
     let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
     let given = json!({ "url": server.url(), "failed": failed.to_string(), "other": other.to_string() });
     play("copies", given, nothing).await;
