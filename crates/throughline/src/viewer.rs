@@ -20,4 +20,4 @@
 //! # }
 //! ```
 
-pub use throughline_viewer::{Access, Auth, BoundViewer, Viewer, ViewerBuilder, ViewerError};
+pub use throughline_viewer::{Access, Auth, BoundViewer, OneFile, Viewer, ViewerBuilder, ViewerError};
