@@ -293,6 +293,22 @@ fn every_log_rule_and_endpoint_that_others_had_is_here_and_a_test_shows_it() {
 }
 
 #[test]
+fn every_check_of_the_sidecars_is_made_by_a_test() {
+    let mut known = BTreeSet::new();
+    tests(&root("crates/throughline-cli"), &mut known);
+    let page = read(OPERATIONS);
+    let (_, table) =
+        page.split_once("<!-- BEGIN: checks of the sidecars, compared by the tests -->").unwrap();
+    let (table, _) = table.split_once("<!-- END -->").unwrap();
+    let rows: Vec<_> = table.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert!(rows.len() >= 28, "{rows:#?}");
+    for row in rows {
+        let (_, test) = row.trim_matches(['|', ' ']).rsplit_once(" | ").unwrap();
+        assert!(known.contains(test.trim_matches('`')), "no such test: {row}");
+    }
+}
+
+#[test]
 fn every_alert_has_a_runbook_that_says_what_it_is() {
     let kit = kit().runbooks("https://wiki.example.org/runbooks/");
     let mut stale = Vec::new();

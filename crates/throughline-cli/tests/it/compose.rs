@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
@@ -36,10 +37,10 @@ fn started(profile: Option<&str>) -> Vec<String> {
     services().into_iter().filter(|(_, service)| starts(service)).map(|(name, _)| name).collect()
 }
 
-/// The command of a service, with its paths and its address replaced by those of a sandbox and a server.
-fn command(name: &str, sandbox: &Sandbox, app: &Server) -> Vec<String> {
+/// The command of a service, with its paths and its address replaced by those of a sandbox and a service.
+fn command(name: &str, sandbox: &Sandbox, app: &str) -> Vec<String> {
     let replaced = |word: String| {
-        let word = word.replace("http://app:8080", &app.url(""));
+        let word = word.replace("http://app:8080", app);
         ["logs", "history"].iter().fold(word, |word, volume| {
             match word.strip_prefix(&format!("/{volume}/")) {
                 Some(file) => sandbox.path(volume).join(file).to_str().unwrap().to_owned(),
@@ -130,58 +131,133 @@ fn the_image_runs_the_command_alone_and_not_as_root() {
     assert!(file.contains(&format!("FROM rust:{version}-")), "{version}");
 }
 
+/// The service of the file, as a process of its own.
+struct App {
+    process: Child,
+    port: u16,
+}
+
+impl App {
+    fn start(log: &Path) -> Self {
+        let mut python = Command::new("python3");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/compose/app.py");
+        let mut process = python.arg(source).arg(log).stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = BufReader::new(process.stdout.take().unwrap()).lines();
+        let port = said.next().unwrap().unwrap().parse().unwrap();
+        Self { process, port }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// What it answers to what is sent to it: its status and its body.
+    fn post(&self, path: &str, body: &str) -> (u16, Value) {
+        let mut connection = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let length = body.len();
+        write!(connection, "POST {path} HTTP/1.0\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, serde_json::from_str(body).unwrap())
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Whether namespaces can be made, and have to be.
+fn has_namespaces() -> bool {
+    let tried = Command::new("unshare").args(["--net", "--mount", "true"]).output();
+    let can = tried.is_ok_and(|tried| tried.status.success());
+    let required = std::env::var("THROUGHLINE_SERVICES").is_ok_and(|services| services == "required");
+    assert!(
+        can || !required,
+        "no namespace can be made: run the tests as root, or set THROUGHLINE_SERVICES=off"
+    );
+    can
+}
+
+/// The same command where it can only read the volume of logs, and has no network if it is to have none.
+fn confined(command: &Command, logs: &Path, has_network: bool) -> Command {
+    let mut unshare = Command::new("unshare");
+    unshare.arg("--mount").args((!has_network).then_some("--net"));
+    let read_only = r#"mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && ! touch "$0/x" 2>/dev/null && exec "$@""#;
+    unshare.args(["sh", "-c", read_only]).arg(logs);
+    unshare.arg(command.get_program()).args(command.get_args());
+    unshare.current_dir(command.get_current_dir().unwrap()).env_remove("THROUGHLINE_STORE");
+    unshare
+}
+
 #[test]
 fn the_commands_of_the_file_watch_a_service_as_processes() {
+    if !Command::new("python3").arg("--version").output().is_ok_and(|said| said.status.success()) {
+        eprintln!("left out: there is no python3 for the service");
+        return;
+    }
     let sandbox = Sandbox::empty();
-    fs::create_dir(sandbox.path("logs")).unwrap();
-    let line = |level: &str, message: &str| {
-        format!(
-            "{{\"timestamp\":\"2026-02-21T13:42:01Z\",\"level\":\"{level}\",\"message\":\"{message}\"}}\n"
-        )
+    let logs = sandbox.path("logs");
+    fs::create_dir(&logs).unwrap();
+    let app = App::start(&logs.join("app.log"));
+    let confines = has_namespaces();
+    let started = |name: &str, has_network: bool, more: &[&str]| {
+        let mut words = command(name, &sandbox, &app.url(""));
+        words.extend(more.iter().map(|word| (*word).to_owned()));
+        let mut plain = sandbox.command(&self::words(&words));
+        plain.env_remove("THROUGHLINE_STORE");
+        if confines { confined(&plain, &logs, has_network) } else { plain }
     };
-    let logs =
-        [line("info", "app ready"), line("info", "processing task"), line("error", "task failed")].concat();
-    sandbox.write("logs/app.log", &logs);
-    let page = "# TYPE requests_total counter\nrequests_total 8\nuptime_seconds 47\n";
-    let app = Server::of(page);
 
-    // The log watcher, where possible in a network namespace without interfaces.
-    let watcher = command("log-watcher", &sandbox, &app);
-    let program = sandbox.command(&words(&watcher));
-    let unshare = Command::new("unshare").args(["--net", "true"]).output();
-    let mut alone = match unshare.is_ok_and(|tried| tried.status.success()) {
-        true => {
-            let mut alone = Command::new("unshare");
-            alone.arg("--net").arg(program.get_program()).args(program.get_args());
-            alone
-        }
-        false => program,
-    };
-    let mut watching = alone.stdout(Stdio::piped()).spawn().unwrap();
-    let lines = BufReader::new(watching.stdout.take().unwrap()).lines();
-    let shown: Vec<_> = lines.take(3).map(|line| line.unwrap()).collect();
+    // The log watcher is there before anything happens, in a network namespace without interfaces.
+    let mut watching = started("log-watcher", false, &[]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut shown = BufReader::new(watching.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(shown.next().unwrap().contains("app ready"));
+    for task in ["a", "b"] {
+        let done = app.post("/process", &format!(r#"{{"task":"{task}"}}"#));
+        assert_eq!(done, (200, serde_json::json!({ "done": task })));
+    }
+    assert_eq!(app.post("/fail", r#"{"reason":"oops"}"#), (500, serde_json::json!({ "error": "oops" })));
+    let last = shown.by_ref().nth(2).unwrap();
+    assert!(last.contains("ERROR") && last.contains("task failed") && last.contains("oops"), "{last}");
+    assert!(watching.try_wait().unwrap().is_none(), "it goes on");
     watching.kill().unwrap();
     watching.wait().unwrap();
-    assert!(shown[2].contains("ERROR") && shown[2].contains("task failed"), "{shown:?}");
+    let written = sandbox.read("logs/app.log");
+    assert_eq!(written.lines().filter(|line| serde_json::from_str::<Value>(line).is_ok()).count(), 4);
 
     // The scraper, which stores what it sees.
-    let scraper = command("metrics-scraper", &sandbox, &app);
-    let said = sandbox.run(&[&words(&scraper)[..], &["--times", "1"]].concat());
-    assert!(said.code == 0 && said.stdout.contains("requests_total"), "{}{}", said.stdout, said.stderr);
-    assert_eq!(sandbox.read("history/metrics.jsonl").lines().count(), 1);
+    for _ in 0..2 {
+        let said = started("metrics-scraper", true, &["--times", "1"]).output().unwrap();
+        let text = String::from_utf8([said.stdout, said.stderr].concat()).unwrap();
+        assert!(said.status.success() && text.contains("requests_total"), "{text}");
+    }
+    let history = sandbox.read("history/metrics.jsonl");
+    let scrapes: Vec<Value> = history.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(scrapes.len(), 2);
+    assert!(scrapes.iter().all(|scrape| scrape["up"] == true), "{history}");
 
     // The report, which reads both and asks the service, and ends.
-    let report = command("report", &sandbox, &app);
-    let mut report = sandbox.command(&words(&report));
-    let output = report.env_remove("THROUGHLINE_STORE").output().unwrap();
+    let output = started("report", true, &[]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    for section in ["App health", "Live metrics", "Log analysis", "Metrics history"] {
-        assert!(text.contains(section), "{section}: {text}");
-    }
-    assert!(text.contains("requests_total") && text.contains("task failed"), "{text}");
+    let section = |title: &str| {
+        let (_, rest) = text.split_once(title).unwrap_or_else(|| panic!("{title}: {text}"));
+        rest.split("\n\n").next().unwrap().to_owned()
+    };
+    let health = section("App health");
+    assert!(health.contains("status    ok") && health.contains("uptime_s"), "{health}");
+    let metrics = section("Live metrics");
+    assert!(metrics.contains("requests_total") && metrics.contains("33.3%"), "{metrics}");
+    let analysis = section("Log analysis");
+    assert!(analysis.contains("ERROR") && analysis.contains("task failed: oops"), "{analysis}");
+    assert!(section("Metrics history").contains("Scrapes  2"), "{text}");
     // Nobody wrote to the logs.
-    assert_eq!(sandbox.read("logs/app.log"), logs);
+    assert_eq!(sandbox.read("logs/app.log"), written);
 }
 
 #[test]
@@ -190,7 +266,7 @@ fn a_report_is_made_before_anything_was_scraped() {
     fs::create_dir(sandbox.path("logs")).unwrap();
     sandbox.write("logs/app.log", "{\"message\":\"app ready\"}\n");
     let app = Server::of("requests_total 8\n");
-    let report = command("report", &sandbox, &app);
+    let report = command("report", &sandbox, &app.url(""));
     let mut report = sandbox.command(&words(&report));
     let output = report.env_remove("THROUGHLINE_STORE").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();

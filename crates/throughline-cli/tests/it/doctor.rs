@@ -12,6 +12,7 @@ use throughline_sqlite::SqliteStore;
 
 use crate::sandbox::Sandbox;
 use crate::services::succeed;
+use crate::sidecar_scrape::Server;
 
 /// What the command says with these variables, and its exit code.
 fn doctor(sandbox: &Sandbox, set: &[(&str, &str)], args: &[&str]) -> (String, i32) {
@@ -308,7 +309,14 @@ async fn each_line_of_the_checklist_fails_for_its_own_reason() {
     let local = ("THROUGHLINE_STORE", "sqlite:traces.db");
     let remote = ("THROUGHLINE_STORE", "postgres://app:hunter2@db.invalid/traces");
     type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [&'a str], &'a str);
-    let cases: [Case<'_>; 17] = [
+    let nowhere = ("THROUGHLINE_STORE", "sqlite:nowhere/traces.db");
+    let ill = |page: &str| Server::of(page).url("/metrics");
+    let broken = ill("throughline_destination_broken{destination=\"sqlite\"} 1\n");
+    let drops = ill(
+        "throughline_destination_broken 0\n# TYPE throughline_events_dropped_total counter\nthroughline_events_dropped_total 7\n",
+    );
+    let full = ill("process_open_fds 900\nprocess_max_fds 1024\n");
+    let cases: [Case<'_>; 25] = [
         ("environment", &[("OTEL_TRACES_EXPORTER", "console")], &[], "console"),
         ("environment", &[("METRICS_PORT", "http")], &[], "METRICS_PORT"),
         ("service_name", &[("OTEL_SERVICE_NAME", "")], &[], "unknown_service"),
@@ -334,6 +342,14 @@ async fn each_line_of_the_checklist_fails_for_its_own_reason() {
         ("redaction", &[local], &[], "email (1)"),
         ("metrics_page", &[], &["--metrics", &metrics], &gone),
         ("readiness", &[], &["--service", &url], &gone),
+        ("liveness", &[], &["--service", &url], &gone),
+        ("startup", &[], &["--service", &url], &gone),
+        ("local_disk", &[nowhere], &[], "nowhere"),
+        ("disk_space", &[nowhere], &[], "nowhere"),
+        ("writable", &[nowhere], &[], "nowhere"),
+        ("ledger", &[], &["--metrics", &broken], "1 destinations are broken"),
+        ("ledger", &[], &["--metrics", &drops], "7 events were dropped"),
+        ("file_descriptors", &[], &["--metrics", &full], "900 of 1024"),
         ("alert_rules", &[], &["--rules", "nowhere.yaml"], "nowhere.yaml"),
         ("routing", &[], &["--routing", "alertmanager.yaml"], "secrets/url"),
     ];

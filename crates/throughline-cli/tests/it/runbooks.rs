@@ -6,6 +6,7 @@ mod troubles;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::sandbox::Sandbox;
 
@@ -18,6 +19,8 @@ struct Trouble {
     run: String,
     /// The workflow that is in trouble.
     workflow: &'static str,
+    /// Where the service is that is in trouble: its page of metrics, or what speaks TLS.
+    url: String,
     /// What has to be there while the commands look on, such as the service itself.
     _alive: Box<dyn Send>,
 }
@@ -61,28 +64,20 @@ const ABOUT: &[(&str, &[&str])] = &[
             "LowSessions",
         ],
     ),
-    ("compensations fail", &["CompensationsFail"]),
+    ("compensations fail", &["CompensationsFail", "ResourcesOrphaned"]),
+    ("runs were interrupted", &["RunsInterrupted"]),
     ("a dependency is away", &["DatabaseUnavailable", "RedisConnectionFailure"]),
     (
         "the store is away",
         &["DatabaseConnectionFailure", "OutboxFills", "EventsDropped", "LedgerDoesNotBalance"],
     ),
     ("the file of the store is gone", &["DestinationBroken"]),
+    ("runs hang", &["WorkflowExecutionStalled", "RunsStuck", "SidecarTransportFailure", "ProberDown"]),
     (
-        "runs hang",
-        &[
-            "WorkflowExecutionStalled",
-            "QueueBacklog",
-            "QueueBacklogCritical",
-            "NoActiveWorkers",
-            "LowWorkerCount",
-            "HighMemoryUsage",
-            "SidecarTransportFailure",
-            "ProberDown",
-            "CertificateExpires",
-            "CertificateExpiresSoon",
-        ],
+        "a queue is full",
+        &["QueueBacklog", "QueueBacklogCritical", "NoActiveWorkers", "LowWorkerCount", "HighMemoryUsage"],
     ),
+    ("a certificate expires", &["CertificateExpires", "CertificateExpiresSoon"]),
     ("something is unusual", &["UnusualFailures", "UnusualDuration"]),
     ("the store grows", &["StoreUpkeepFails"]),
 ];
@@ -108,8 +103,7 @@ impl Trouble {
             // Pages speak of a run that the command before has listed.
             let mut run = self.run.clone();
             for command in commands(alert) {
-                let words = words(&command, &run, self.workflow);
-                let said = self.run(&words);
+                let said = self.run(&command, &run);
                 if let Some(listed) = said.split_whitespace().find(|word| is_short_id(word)) {
                     run = listed.to_owned();
                 }
@@ -121,9 +115,16 @@ impl Trouble {
         seen
     }
 
-    fn run(&self, words: &[String]) -> String {
-        let words: Vec<_> = words.iter().map(String::as_str).collect();
-        let said = self.sandbox.command(&words).env("THROUGHLINE_STORE", &self.store).output().unwrap();
+    /// Runs a command of a page: one of ours as it is, and what others have in a shell.
+    fn run(&self, command: &str, run: &str) -> String {
+        let said = if command.starts_with("openssl ") {
+            let command = command.replace("HOST:443", &self.url);
+            Command::new("sh").args(["-c", &command]).output().unwrap()
+        } else {
+            let words = self.words(command, run);
+            let words: Vec<_> = words.iter().map(String::as_str).collect();
+            self.sandbox.command(&words).env("THROUGHLINE_STORE", &self.store).output().unwrap()
+        };
         let text = [said.stdout, said.stderr].concat();
         let mut text = String::from_utf8(text).unwrap();
         if !said.status.success() {
@@ -131,21 +132,22 @@ impl Trouble {
         }
         text.replace(&self.sandbox.path("").display().to_string(), "")
     }
-}
 
-/// The arguments of a command as a shell takes them, with what stands for something else in them.
-fn words(command: &str, run: &str, workflow: &str) -> Vec<String> {
-    let words = command
-        .strip_prefix("throughline ")
-        .unwrap_or_else(|| panic!("`{command}` is none of ours"))
-        .split_whitespace();
-    let word = |word: &str| match word.trim_matches('\'') {
-        "RUN" => run.to_owned(),
-        "NAME" => workflow.to_owned(),
-        "FILE" => "outbox.db".to_owned(),
-        word => word.to_owned(),
-    };
-    words.map(word).collect()
+    /// The arguments of a command as a shell takes them, with what stands for something else in them.
+    fn words(&self, command: &str, run: &str) -> Vec<String> {
+        let words = command
+            .strip_prefix("throughline ")
+            .unwrap_or_else(|| panic!("`{command}` is none of ours"))
+            .split_whitespace();
+        let word = |word: &str| match word.trim_matches('\'') {
+            "RUN" => run.to_owned(),
+            "NAME" => self.workflow.to_owned(),
+            "FILE" => "outbox.db".to_owned(),
+            "URL" => self.url.clone(),
+            word => word.to_owned(),
+        };
+        words.map(word).collect()
+    }
 }
 
 fn is_short_id(word: &str) -> bool {
@@ -176,9 +178,13 @@ fn assert_shown(kind: &str, trouble: &Trouble) {
     insta::with_settings!({
         description => format!("{kind}: {}", alerts.join(", ")),
         filters => vec![
+            // What a runtime and a store do by the way.
+            (r"(?m)^ +(tokio_runtime|throughline_(events|destination|store))_.*\n", ""),
+            (r"Series +\d+", "Series [count]"),
             (r"\b[0-9a-f]{32}\b", "[trace id]"),
             (r"\b[0-9a-f]{16}\b", "[trace]"),
             (r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "[request id]"),
+            (r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4} GMT", "[moment]"),
             (r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?Z?)?)?", "[moment]"),
             (r"\b\d\d:\d\d:\d\d(\.\d+)?\b", "[moment]"),
             (r"\b\d+(\.\d+)? (ns|µs|ms|s|min|h|d)( \d+ (s|min|h))?\b", "[time]"),

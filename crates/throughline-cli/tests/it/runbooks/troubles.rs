@@ -1,5 +1,7 @@
 //! The kinds of trouble, each in a real service with a store.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use axum::Router;
@@ -7,6 +9,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Request, StatusCode};
 use axum::routing::get;
+use throughline::metrics::{Prometheus, catalogue};
 use throughline::{HandlerError, LayerExt as _, Traced};
 use throughline_core::{BoxError, NotRecorded, Throughline, TraceContext};
 use throughline_postgres::PostgresStore;
@@ -96,7 +99,14 @@ fn latest(sandbox: &Sandbox) -> String {
 }
 
 fn in_trouble(sandbox: Sandbox, run: String, alive: impl Send + 'static) -> Trouble {
-    Trouble { sandbox, store: STORE.into(), run, workflow: "loan-approval", _alive: Box::new(alive) }
+    Trouble {
+        sandbox,
+        store: STORE.into(),
+        run,
+        workflow: "loan-approval",
+        url: String::new(),
+        _alive: Box::new(alive),
+    }
 }
 
 #[tokio::test]
@@ -198,6 +208,84 @@ async fn pages_about_runs_that_hang_lead_to_the_step_in_which_they_stand() {
     let loans = service(&sandbox, "loan-service");
     let waits = stay(loans.workflow("loan-approval").key("loan-42")).await;
     assert_shown("runs hang", &in_trouble(sandbox, "loan-42".into(), (loans, waits, left)));
+}
+
+// The service answers while a command asks it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_about_jobs_that_nobody_does_lead_to_what_waits_and_who_works() {
+    let sandbox = Sandbox::empty();
+    let before = service(&sandbox, "loan-service");
+    let (_, left) = stay_in_saga(&before, "loan-41").await;
+    end(before).await;
+    let metrics = Prometheus::builder().process(false).build().unwrap();
+    let loans = Throughline::builder("loan-service")
+        .store(SqliteStore::new(sandbox.path("traces.db")))
+        .metrics(&metrics)
+        .build()
+        .unwrap();
+    let waits = stay(loans.workflow("loan-approval").key("loan-42")).await;
+    let meter = loans.meter();
+    meter.gauge(&catalogue::QUEUE_DEPTH).with(["mail"]).set(1_200.0);
+    meter.gauge(&catalogue::WORKERS_ACTIVE).with(["mail"]).set(0.0);
+    meter.gauge(&catalogue::PROCESS_RESIDENT_MEMORY).with([]).set(3e9);
+    let page = metrics.serve(([127, 0, 0, 1], 0)).await.unwrap();
+    let url = format!("http://{}/metrics", page.local_addr());
+    let trouble = in_trouble(sandbox, "loan-42".into(), (loans, waits, left, page));
+    assert_shown("a queue is full", &Trouble { url, ..trouble });
+}
+
+#[tokio::test]
+async fn pages_about_certificates_say_until_when_that_of_the_service_is_valid() {
+    if Command::new("openssl").arg("version").output().is_err() {
+        let required = std::env::var("THROUGHLINE_SERVICES").is_ok_and(|services| services == "required");
+        assert!(!required, "openssl is missing: `apt-get install openssl`");
+        eprintln!("left out: there is no openssl to ask for a certificate");
+        return;
+    }
+    let sandbox = Sandbox::empty();
+    let loans = service(&sandbox, "loan-service");
+    let waits = stay(loans.workflow("loan-approval").key("loan-42")).await;
+    let made = rcgen::generate_simple_self_signed(vec!["loans.example.org".to_owned()]).unwrap();
+    sandbox.write("key.pem", made.signing_key.serialize_pem());
+    sandbox.write("certificate.pem", made.cert.pem());
+    let mut server = Command::new("openssl");
+    server.args([
+        "s_server",
+        "-www",
+        "-accept",
+        "127.0.0.1:0",
+        "-key",
+        "key.pem",
+        "-cert",
+        "certificate.pem",
+    ]);
+    server.current_dir(sandbox.path("")).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut encrypted = Encrypted(server.spawn().unwrap());
+    let mut lines = BufReader::new(encrypted.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let url = lines.find_map(|line| line.strip_prefix("ACCEPT ").map(str::to_owned)).unwrap();
+    // It stands still once nobody reads what it says.
+    std::thread::spawn(move || lines.for_each(drop));
+    let trouble = in_trouble(sandbox, "loan-42".into(), (loans, waits, encrypted));
+    assert_shown("a certificate expires", &Trouble { url, ..trouble });
+}
+
+/// A server that ends with the test.
+struct Encrypted(Child);
+
+impl Drop for Encrypted {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn the_page_about_runs_that_were_interrupted_leads_to_what_stands() {
+    let sandbox = Sandbox::empty();
+    let before = service(&sandbox, "loan-service");
+    let (_, left) = stay_in_saga(&before, "loan-41").await;
+    end(before).await;
+    assert_shown("runs were interrupted", &in_trouble(sandbox, "loan-41".into(), left));
 }
 
 #[test]
