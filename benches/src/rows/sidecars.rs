@@ -39,7 +39,7 @@ pub(super) fn measure(bench: &mut Bench) -> anyhow::Result<Vec<Line>> {
 
 /// A line as a service logs it.
 fn log_line(number: usize) -> String {
-    let level = if number % 50 == 0 { "WARN" } else { "INFO" };
+    let level = if number.is_multiple_of(50) { "WARN" } else { "INFO" };
     format!(
         "{{\"timestamp\":\"2026-03-01T09:30:{:02}.{:06}Z\",\"level\":\"{level}\",\"message\":\"credit check answered\",\
          \"service\":\"loan-service\",\"target\":\"loans::credit\",\"trace_id\":\"{number:032x}\",\
