@@ -67,6 +67,7 @@ const TOOLS: &[Tool] = &[
         why: "looks at a service from outside",
         probe: None,
     },
+    Tool { name: "openssl", package: "openssl", why: "answers that prober with a certificate", probe: None },
     Tool {
         name: "docker-compose",
         package: "docker-compose",
