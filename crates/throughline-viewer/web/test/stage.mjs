@@ -39,7 +39,7 @@ export async function stage(given, play) {
       ...(given.timezone ? { timezoneId: given.timezone } : {}),
     });
     const page = await context.newPage();
-    page.setDefaultTimeout(20_000);
+    page.setDefaultTimeout(60_000);
     const wrong = [];
     const origin = new URL(given.url).origin;
     let requests = 0;
