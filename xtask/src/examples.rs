@@ -129,18 +129,20 @@ fn serve(name: &str, mut command: Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The page at an address without its scheme.
-fn open(page: &str) -> anyhow::Result<String> {
-    let (host, path) = page.split_once('/').with_context(|| format!("{page} has no path"))?;
-    let mut answer = String::new();
-    for path in [format!("/{path}"), format!("/{path}/")] {
+/// The page at an address without its scheme, to which it may send on.
+fn open(address: &str) -> anyhow::Result<String> {
+    let (host, path) = address.split_once('/').with_context(|| format!("{address} has no path"))?;
+    let mut path = format!("/{path}");
+    for _ in 0..2 {
         let mut socket = TcpStream::connect(host)?;
         write!(socket, "GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n")?;
-        answer.clear();
+        let mut answer = String::new();
         socket.read_to_string(&mut answer)?;
         if answer.starts_with("HTTP/1.1 200") {
             return Ok(answer);
         }
+        let moved = answer.lines().find_map(|line| line.strip_prefix("location: ."));
+        path = moved.with_context(|| format!("{address} is not there: {answer}"))?.to_owned();
     }
-    bail!("{page} is not there: {}", answer.lines().next().unwrap_or_default())
+    bail!("{address} sends on again and again")
 }
