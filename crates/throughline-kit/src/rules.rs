@@ -55,7 +55,7 @@ pub(crate) fn file(settings: &Settings) -> Result<File, KitError> {
     Ok(file)
 }
 
-/// What whoever opens the file has to know of its links.
+/// What a reader of the file has to know of its links.
 fn head(settings: &Settings) -> &'static str {
     match (is_address(&settings.runbooks), is_address(&settings.grafana)) {
         (true, true) => "",

@@ -113,7 +113,7 @@ pub(super) fn open_runs() -> Group {
             severity: Warning,
             expr: open("stuck").above(0.0),
             lasting: for_minutes(5),
-            summary: "{{ $value }} runs of {{ with $labels.workflow }}{{ . }}{{ else }}no workflow{{ end }} stand still",
+            summary: "Stuck runs of {{ or $labels.workflow \"no workflow\" }}: {{ $value }}",
             description: "Nothing has happened in a run for 10 minutes, although its process is alive: it waits for something that \
                           does not answer, or takes long in one step.",
             dashboard: "workflows",
@@ -123,8 +123,7 @@ pub(super) fn open_runs() -> Group {
             severity: Warning,
             expr: open("interrupted").above(0.0),
             lasting: for_minutes(10),
-            summary: "{{ $value }} runs of {{ with $labels.workflow }}{{ . }}{{ else }}no workflow{{ end }} were interrupted, \
-                      and nobody resumes them",
+            summary: "Interrupted runs of {{ or $labels.workflow \"no workflow\" }} that nobody resumes: {{ $value }}",
             description: "The process of a run has been gone for 10 minutes, and no other one has resumed the run. What it did so \
                           far still stands.",
             dashboard: "workflows",
@@ -134,8 +133,7 @@ pub(super) fn open_runs() -> Group {
             severity: Critical,
             expr: Expr::from(level(&RESOURCES_ORPHANED).by(BY_WORKFLOW).most()).above(0.0),
             lasting: for_minutes(5),
-            summary: "{{ $value }} things that {{ with $labels.workflow }}{{ . }}{{ else }}a request{{ end }} did are left \
-                      over, and nothing removes them",
+            summary: "Orphaned resources of {{ or $labels.workflow \"requests\" }}: {{ $value }}",
             description: "A saga of the last day could not be undone: what some of its steps did still stands, and no process will \
                           remove it any more.",
             dashboard: "sagas",

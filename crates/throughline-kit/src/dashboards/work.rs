@@ -123,7 +123,7 @@ pub(super) fn sagas() -> Dashboard {
         )
         .shows(undone().increase(hours(24)).by(&["workflow", "status"]), "{{workflow}} {{status}}"),
         Panel::graph(
-            "Resources Left Over",
+            "Orphaned Resources",
             Unit::Count,
             "What sagas of the last day did, and nothing will remove any more.",
         )

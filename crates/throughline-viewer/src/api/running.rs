@@ -1,12 +1,11 @@
 //! What runs now, and what a deployment would cut short.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::State as Shared;
 use axum::{Extension, Json};
 use serde::Serialize;
-use throughline_core::open::{AtWork, Deployment, at_work};
+use throughline_core::open::{AtWork, Deployment, STUCK_AFTER, at_work};
 use throughline_core::{Cursor, OpenRun, Page, Paged, ReadError, Timestamp, TraceId};
 
 use super::wanted::Wanted;
@@ -15,9 +14,6 @@ use crate::parameters::Parameters;
 use crate::problem::Problem;
 use crate::seen::Seen;
 use crate::state::State;
-
-/// For how long nothing happens in a run that is stuck, as `throughline running` has it by default.
-pub(super) const STUCK_AFTER: Duration = Duration::from_secs(600);
 
 /// What runs now.
 #[derive(Serialize)]

@@ -7,11 +7,11 @@ use axum::extract::State as Shared;
 use axum::{Extension, Json};
 use serde::Serialize;
 use throughline_core::names::attrs;
+use throughline_core::open::STUCK_AFTER;
 use throughline_core::{
     Cursor, Filter, OpenSummary, Page, Rate, ReadError, RunState, RunSummary, Timestamp, TraceId, fold,
 };
 
-use super::running::STUCK_AFTER;
 use super::wanted::{View, Wanted};
 use crate::access::Access;
 use crate::parameters::Parameters;

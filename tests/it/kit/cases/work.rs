@@ -115,7 +115,7 @@ pub(super) fn open_runs() -> Vec<Case> {
     const LOAN: &[(&str, &str)] = &[("workflow", "loan")];
     let (open, orphaned) = (RUNS_OPEN.description(), RESOURCES_ORPHANED.description());
     let cases = vec![
-        Case::new("RunsStuck", "warning", open, LOAN, 5, "2 runs of loan stand still", |tape, phase, _| {
+        Case::new("RunsStuck", "warning", open, LOAN, 5, "Stuck runs of loan: 2", |tape, phase, _| {
             tape.set(&RUNS_OPEN, ["loan", "running"], 9.0);
             tape.set(&RUNS_OPEN, ["loan", "stuck"], bad(phase, 2.0, 0.0));
         }),
@@ -126,7 +126,7 @@ pub(super) fn open_runs() -> Vec<Case> {
             open,
             &[],
             10,
-            "1 runs of no workflow were interrupted, and nobody resumes them",
+            "Interrupted runs of no workflow that nobody resumes: 1",
             |tape, phase, _| tape.set(&RUNS_OPEN, ["", "interrupted"], bad(phase, 1.0, 0.0)),
         ),
         Case::new(
@@ -135,7 +135,7 @@ pub(super) fn open_runs() -> Vec<Case> {
             orphaned,
             LOAN,
             5,
-            "3 things that loan did are left over, and nothing removes them",
+            "Orphaned resources of loan: 3",
             |tape, phase, _| tape.set(&RESOURCES_ORPHANED, ["loan"], bad(phase, 3.0, 0.0)),
         ),
     ];
