@@ -32,7 +32,7 @@ impl Run {
     /// The run of this name.
     pub(crate) async fn named(store: &Store, reader: &dyn TraceReader, name: &str) -> Result<Self, CliError> {
         let id = meant(store, reader, name).await?;
-        Self::of(reader, id).await?.ok_or_else(|| not_found(name))
+        Self::of(reader, id).await?.ok_or_else(|| not_found(store, name))
     }
 
     /// The run of this id. Its summary is worked out from its events, which are read anyway.
@@ -52,7 +52,7 @@ pub(crate) async fn resolve(
     name: &str,
 ) -> Result<RunSummary, CliError> {
     let id = meant(store, reader, name).await?;
-    reader.run(id).await?.ok_or_else(|| not_found(name))
+    reader.run(id).await?.ok_or_else(|| not_found(store, name))
 }
 
 async fn meant(store: &Store, reader: &dyn TraceReader, name: &str) -> Result<TraceId, CliError> {
@@ -62,7 +62,7 @@ async fn meant(store: &Store, reader: &dyn TraceReader, name: &str) -> Result<Tr
         return Ok(id);
     }
     if name.is_empty() {
-        return Err(not_found(name));
+        return Err(not_found(store, name));
     }
     let of_key = latest_of_each(reader, &store.findable(None, name)).await?;
     if !of_key.is_empty() {
@@ -84,9 +84,13 @@ async fn meant(store: &Store, reader: &dyn TraceReader, name: &str) -> Result<Tr
             return Err(ask_which(name, "is the beginning of several ids", &runs));
         }
     }
+    // The id of a request is an attribute.
+    if store.holds_back() {
+        return Err(not_found(store, name));
+    }
     match only(of_request(store, reader, name).await?) {
         Ok(run) => Ok(run.trace_id),
-        Err(runs) if runs.is_empty() => Err(not_found(name)),
+        Err(runs) if runs.is_empty() => Err(not_found(store, name)),
         Err(runs) => Err(ask_which(name, "is the id of several requests", &runs)),
     }
 }
@@ -204,9 +208,10 @@ fn ask_which(name: &str, what: &str, candidates: &[RunSummary]) -> CliError {
     CliError::Usage(message)
 }
 
-fn not_found(name: &str) -> CliError {
+fn not_found(store: &Store, name: &str) -> CliError {
+    let names = if store.holds_back() { "id or key" } else { "id, key or request id" };
     CliError::NotFound(format!(
-        "no run has the id, key or request id `{}`; `throughline list` shows the latest runs",
+        "no run has the {names} `{}`; `throughline list` shows the latest runs",
         clean(name)
     ))
 }

@@ -23,6 +23,7 @@ const EXPECTED: &str =
     "expected sqlite:PATH, postgres://USER:PASSWORD@HOST/DATABASE or cosmos:https://HOST/DATABASE";
 
 /// A store that has been named and not been touched.
+#[derive(Clone)]
 pub(crate) struct Store {
     name: String,
     place: Place,
@@ -30,11 +31,12 @@ pub(crate) struct Store {
     outbox: Option<PathBuf>,
     /// By the key of the environment or, once the store is open, by the secret that it keeps.
     pseudonyms: Pseudonyms,
-    /// Whether what is read is redacted again, and which payloads are read.
+    /// Whether what is read is redacted again, and how much of it is shown.
     redacts_again: Option<Shown>,
 }
 
 /// Knows the pseudonyms of what was redacted.
+#[derive(Clone)]
 pub(crate) struct Pseudonyms(Redactor);
 
 impl Pseudonyms {
@@ -55,6 +57,7 @@ impl Pseudonyms {
 }
 
 /// Where a store is.
+#[derive(Clone)]
 enum Place {
     Sqlite(PathBuf),
     Postgres(PostgresStore),
@@ -129,9 +132,15 @@ impl Store {
     }
 
     /// The same store, of which what is read is redacted again, for answers that leave the machine: others may have written
-    /// to it, by other rules.
+    /// to it, by other rules. No more of it is shown than this.
     pub(crate) fn redacted_again(self, shown: Shown) -> Self {
         Self { redacts_again: Some(shown), ..self }
+    }
+
+    /// Whether payloads, attributes and tags are held back: then nothing may be found by them, for their values could be tried
+    /// out.
+    pub(crate) fn holds_back(&self) -> bool {
+        self.redacts_again.is_some_and(|shown| shown != Shown::All)
     }
 
     /// The store as it was named, without user and password.

@@ -15,7 +15,9 @@ ends when its input does. docs/guide/answers-for-agents.md has the tools.
 Examples:
   claude mcp add throughline -- throughline mcp --store sqlite:/var/lib/loans/traces.db
   throughline mcp --listen 127.0.0.1:7333       at http://127.0.0.1:7333/mcp
-  throughline mcp --listen 10.0.0.5:7333 --token-file token.txt")]
+  throughline mcp --listen 10.0.0.5:7333 --token-file token.txt
+  throughline mcp --listen 10.0.0.5:7333 --token-file token.txt \\
+                  --token-file-without-payloads support.txt")]
 pub(crate) struct McpArgs {
     /// Serve streamable HTTP at this address instead of standard input and output; without a token only at a loopback
     /// address, such as 127.0.0.1:7333
@@ -24,7 +26,11 @@ pub(crate) struct McpArgs {
     /// Demand the first line of this file as a bearer token of every request
     #[arg(long, value_name = "FILE", requires = "listen")]
     pub(crate) token_file: Option<PathBuf>,
-    /// Leave out inputs, outputs and all other payloads but what was decided
+    /// Answer those, too, who send the first line of this file as their bearer token, as --without-payloads has it
+    #[arg(long, value_name = "FILE", requires = "listen")]
+    pub(crate) token_file_without_payloads: Option<PathBuf>,
+    /// Show runs and their steps without what they worked on: no payloads and choices, no messages of errors, and of
+    /// attributes and tags only those that say what a step is
     #[arg(long)]
     pub(crate) without_payloads: bool,
 }

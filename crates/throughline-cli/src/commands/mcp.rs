@@ -23,6 +23,7 @@ use rmcp::{ErrorData, RoleServer, ServerHandler};
 use throughline_core::{ReadError, Shown};
 
 use answer::Answer;
+use tokens::estimate;
 use tools::NoAnswer;
 
 use crate::args::McpArgs;
@@ -39,14 +40,31 @@ Answers keep to max_tokens and say what was left out and how to ask for it. Time
 Answers speak of the command line in places: `throughline why X` is explain_run, `throughline list` find_runs,
 `throughline show X` show_run; `--after X` is the parameter after.";
 
+/// What those are told who may not see everything.
+const HELD_BACK: &str = "Not shown to you: payloads, choices, messages of errors, attributes, tags. Equal messages have equal digits.";
+
 pub(super) async fn run(args: &McpArgs, store: Store, screen: &mut Screen) -> Result<Outcome, CliError> {
-    let shown = if args.without_payloads { Shown::Choices } else { Shown::All };
-    let server = Server { store: Arc::new(store.redacted_again(shown)) };
+    let server = |shown| Server { store: Arc::new(store.clone().redacted_again(shown)) };
+    let shown = if args.without_payloads { Shown::WithoutPayloads } else { Shown::All };
     // A store that is not there is told of now, not in an answer.
-    server.store.readers().await?;
+    store.readers().await?;
     match args.listen {
-        Some(address) => http::serve(server, address, args.token_file.as_deref(), screen).await?,
+        Some(address) => {
+            let mut ways = Vec::new();
+            for (file, shown) in
+                [(&args.token_file, shown), (&args.token_file_without_payloads, Shown::WithoutPayloads)]
+            {
+                if let Some(file) = file {
+                    ways.push((Some(http::token(file)?), server(shown)));
+                }
+            }
+            if ways.is_empty() {
+                ways.push((None, server(shown)));
+            }
+            http::serve(ways, address, screen).await?;
+        }
         None => {
+            let server = server(shown);
             let refused = |error: &dyn std::fmt::Display| {
                 CliError::Input(format!(
                     "standard input: {error}; a client of the Model Context Protocol is expected there"
@@ -63,7 +81,7 @@ pub(super) async fn run(args: &McpArgs, store: Store, screen: &mut Screen) -> Re
     Ok(Outcome::Yes)
 }
 
-/// Answers questions about one store.
+/// Answers questions about one store, of which somebody may see so much.
 #[derive(Clone)]
 struct Server {
     store: Arc<Store>,
@@ -74,11 +92,19 @@ impl Server {
     async fn answer(&self, tool: &str, mut arguments: JsonObject) -> (String, bool) {
         let is_about_run = arguments.contains_key("run");
         let (most, answer) = match asked::max_tokens(&mut arguments) {
-            Ok(most) => (most, tools::call(&self.store, tool, arguments, most).await),
+            Ok(most) => {
+                let room = if self.store.holds_back() { most - (estimate(HELD_BACK) + 1) } else { most };
+                (most, tools::call(&self.store, tool, arguments, room).await)
+            }
             Err(wrong) => (answer::MAX_TOKENS, Err(wrong.into())),
         };
         match answer {
-            Ok(answer) => (answer.write(most), true),
+            Ok(mut answer) => {
+                if self.store.holds_back() {
+                    answer.note(HELD_BACK);
+                }
+                (answer.write(most), true)
+            }
             Err(none) => {
                 // Of many runs, that there are none is an answer.
                 let is_answer = !is_about_run && matches!(none, NoAnswer::Said(CliError::NotFound(_)));
@@ -130,7 +156,11 @@ impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
         let capabilities =
             ServerCapabilities::builder().enable_tools().enable_resources().enable_prompts().build();
-        let mut config = ServerConfig::new(capabilities).with_instructions(INSTRUCTIONS);
+        let instructions = match self.store.holds_back() {
+            true => format!("{INSTRUCTIONS}\n{HELD_BACK}"),
+            false => INSTRUCTIONS.to_owned(),
+        };
+        let mut config = ServerConfig::new(capabilities).with_instructions(instructions);
         config.server_info = Implementation::new("throughline", env!("CARGO_PKG_VERSION"));
         config
     }

@@ -120,8 +120,16 @@ async fn ask(
         failure_rate_by_type,
         slowest_stages,
         slowest_spans: of_runs(reader, analytics.slowest_spans(scope, limit).await?).await?,
-        decisions: analytics.decision_outcomes(scope).await?,
+        decisions: decisions(analytics, scope).await?,
     })
+}
+
+/// How runs ended after their choices; nothing where that is not shown.
+async fn decisions(analytics: &dyn TraceAnalytics, scope: &Scope) -> Result<Vec<ChoiceOutcome>, ReadError> {
+    match analytics.decision_outcomes(scope).await {
+        Err(ReadError::Unsupported { .. }) => Ok(Vec::new()),
+        outcomes => outcomes,
+    }
 }
 
 /// Spans with the runs that they are of.

@@ -155,6 +155,11 @@ pub(super) struct TwoRuns {
 }
 
 impl Runs {
+    /// Whether runs are looked for by what not everybody may see.
+    pub(super) fn is_by_attribute_or_tag(&self) -> bool {
+        !self.tags.is_empty() || !self.attributes.is_empty()
+    }
+
     pub(super) fn filter(&self) -> Result<RunFilter, Wrong> {
         let state = |state: &State| match state {
             State::Running => RunState::Running,

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
+use axum::routing::any;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use subtle::ConstantTimeEq as _;
@@ -31,15 +32,23 @@ const AT_ONCE: usize = 16;
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Serves until the process ends. Says where on the standard output.
+/// Serves until the process ends. Says where on the standard output. Each caller is answered by the server whose token it sends;
+/// where a server has none, everybody is.
 pub(super) async fn serve(
-    server: Server,
+    ways: Vec<(Option<String>, Server)>,
     address: SocketAddr,
-    token_file: Option<&Path>,
     screen: &mut Screen,
 ) -> Result<(), CliError> {
-    let token = token_file.map(token).transpose()?;
-    if token.is_none() && !address.ip().is_loopback() {
+    let mut tokens: Vec<_> = ways.iter().filter_map(|(token, _)| token.as_deref()).collect();
+    tokens.sort_unstable();
+    if tokens.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(CliError::Usage(
+            "the same token is in both files, so that nobody knows how much its holder may see; write another into one of \
+             them"
+                .into(),
+        ));
+    }
+    if tokens.is_empty() && !address.ip().is_loopback() {
         return Err(CliError::Usage(format!(
             "{address} can be reached from other machines, and what runs recorded is not for everybody: name a file with a \
              token (--token-file FILE), or listen at a loopback address (--listen 127.0.0.1:{})",
@@ -67,21 +76,21 @@ pub(super) async fn serve(
         // By which names others reach it only they know; they have the token.
         false => config.disable_allowed_hosts(),
     };
-    let service = StreamableHttpService::new(
-        move || Ok(server.clone()),
-        Arc::new(NeverSessionManager::default()),
-        config,
-    );
-    let door = Door { token: token.map(Arc::from), places: Arc::new(Semaphore::new(AT_ONCE)) };
-    let app = Router::new().route_service(PATH, service).layer(middleware::from_fn_with_state(door, admit));
+    let way = |(token, server): (Option<String>, Server)| {
+        let sessions = Arc::new(NeverSessionManager::default());
+        let service = StreamableHttpService::new(move || Ok(server.clone()), sessions, config.clone());
+        Way { token, service }
+    };
+    let door = Door { ways: ways.into_iter().map(way).collect(), places: Semaphore::new(AT_ONCE) };
+    let app = Router::new().route(PATH, any(answer)).with_state(Arc::new(door));
     screen.line(format_args!("Listening at http://{address}{PATH}"))?;
     screen.flush()?;
     axum::serve(listener, app).await.map_err(refused)
 }
 
 /// The token in a file, if nobody can guess it.
-fn token(file: &Path) -> Result<String, CliError> {
-    let token = first_line(file, "--token-file names a file that has a token in it", "has no token")?;
+pub(super) fn token(file: &Path) -> Result<String, CliError> {
+    let token = first_line(file, "a file was expected that has a token in it", "has no token")?;
     if token.len() < Auth::SHORTEST_SECRET {
         return Err(CliError::Usage(format!(
             "{}: the token has {} characters; use at least {}",
@@ -94,22 +103,40 @@ fn token(file: &Path) -> Result<String, CliError> {
 }
 
 /// Who is answered, and how many at once.
-#[derive(Clone)]
 struct Door {
-    token: Option<Arc<str>>,
-    places: Arc<Semaphore>,
+    ways: Vec<Way>,
+    places: Semaphore,
 }
 
-/// Lets those in who have the token, or everybody if there is none, while there is a place.
-async fn admit(State(door): State<Door>, request: Request, next: Next) -> Response {
-    if door.token.is_some_and(|token| !has(request.headers(), &token)) {
+/// A server, and the token of those whom it answers.
+struct Way {
+    token: Option<String>,
+    service: StreamableHttpService<Server, NeverSessionManager>,
+}
+
+impl Door {
+    /// The server that answers whom these headers are from.
+    fn server(&self, headers: &HeaderMap) -> Option<&StreamableHttpService<Server, NeverSessionManager>> {
+        let given = bearer(headers);
+        let opens = |way: &&Way| match (&way.token, given) {
+            (None, _) => true,
+            (Some(token), Some(given)) => given.as_bytes().ct_eq(token.as_bytes()).into(),
+            (Some(_), None) => false,
+        };
+        self.ways.iter().find(opens).map(|way| &way.service)
+    }
+}
+
+/// Answers those who are let in, while there is a place.
+async fn answer(State(door): State<Arc<Door>>, request: Request) -> Response {
+    let Some(server) = door.server(request.headers()) else {
         return (
             StatusCode::UNAUTHORIZED,
             [(header::WWW_AUTHENTICATE, "Bearer")],
             "Send the token as `Authorization: Bearer TOKEN`; the server reads it from its --token-file.\n",
         )
             .into_response();
-    }
+    };
     let Ok(_place) = door.places.try_acquire() else {
         return (
             StatusCode::SERVICE_UNAVAILABLE,
@@ -118,17 +145,18 @@ async fn admit(State(door): State<Door>, request: Request, next: Next) -> Respon
         )
             .into_response();
     };
-    let too_slow = |_| {
-        let said = format!("There was no answer within {} s; ask for less.\n", PATIENCE.as_secs());
-        (StatusCode::GATEWAY_TIMEOUT, said).into_response()
-    };
-    tokio::time::timeout(PATIENCE, next.run(request)).await.unwrap_or_else(too_slow)
+    match tokio::time::timeout(PATIENCE, server.handle(request)).await {
+        Ok(response) => response.map(Body::new),
+        Err(_) => {
+            let said = format!("There was no answer within {} s; ask for less.\n", PATIENCE.as_secs());
+            (StatusCode::GATEWAY_TIMEOUT, said).into_response()
+        }
+    }
 }
 
-fn has(headers: &HeaderMap, token: &str) -> bool {
-    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let given = given
-        .and_then(|value| value.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    given.is_some_and(|(_, given)| given.trim().as_bytes().ct_eq(token.as_bytes()).into())
+/// The token that a caller sends.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let given = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = given.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

@@ -30,43 +30,91 @@ pub(super) struct Outline {
     pub(super) of: usize,
 }
 
+/// Spans that there is room for.
+struct Chosen {
+    lines: BTreeMap<SpanId, String>,
+    /// Where a way that is too long for the room goes on: from the first span of it that is not shown, so many levels below, at
+    /// another.
+    bridge: Option<Bridge>,
+    room: usize,
+}
+
+struct Bridge {
+    from: SpanId,
+    to: SpanId,
+    levels: usize,
+}
+
+/// How many tokens a line takes that tells of levels which are not shown.
+const BRIDGE: usize = 8;
+
+impl Chosen {
+    /// Chooses a span if there is room for it.
+    fn choose(&mut self, span: Span<'_>) -> bool {
+        if self.lines.contains_key(&span.id()) {
+            return true;
+        }
+        let line = line(span);
+        let cost = cost(span, &line);
+        let fits = cost <= self.room;
+        if fits {
+            self.room -= cost;
+            self.lines.insert(span.id(), line);
+        }
+        fits
+    }
+
+    /// Chooses the way to a span; of one that is too long its beginning, and its end, which matters most.
+    fn choose_way(&mut self, way: &[Span<'_>]) -> bool {
+        let costs: Vec<usize> = way.iter().map(|span| cost(*span, &line(*span))).collect();
+        let all: usize = costs.iter().sum();
+        if all > self.room {
+            let head = fitting(costs.iter(), self.room / 4);
+            let left = self.room.saturating_sub(costs[..head].iter().sum::<usize>() + BRIDGE);
+            let tail = way.len() - fitting(costs[head..].iter().rev(), left);
+            if let (Some(from), Some(to)) = (way.get(head), way.get(tail)) {
+                self.bridge = Some(Bridge { from: from.id(), to: to.id(), levels: tail - head });
+                self.room = self.room.saturating_sub(BRIDGE);
+            }
+            way[..head].iter().chain(&way[tail..]).for_each(|span| {
+                self.choose(*span);
+            });
+            return false;
+        }
+        way.iter().all(|span| self.choose(*span))
+    }
+}
+
+/// How many of these costs, one after the other, there is room for.
+fn fitting<'a>(costs: impl Iterator<Item = &'a usize>, mut room: usize) -> usize {
+    costs.take_while(|cost| room.checked_sub(**cost).map(|left| room = left).is_some()).count()
+}
+
+/// How many tokens a span takes, with its indent, and with what is said of spans inside it that are not shown.
+fn cost(span: Span<'_>, line: &str) -> usize {
+    estimate(line) + 2 + span.children().next().map_or(0, |_| 8)
+}
+
 /// The spans of a part in the order of the tree, in about so many tokens. What leads to the cause comes first, then what
 /// failed or is open, then what is nearest to the top.
 pub(super) fn outline(query: &TraceQuery, part: Part, room: usize) -> Outline {
     let tops = tops(query, part);
     let order = preorder(&tops);
-    let mut chosen: BTreeMap<SpanId, String> = BTreeMap::new();
-    let mut left = room;
-    let mut choose = |span: Span<'_>| -> bool {
-        if chosen.contains_key(&span.id()) {
-            return true;
-        }
-        let line = line(span);
-        // With its indent, and with what is said of spans inside it that are not shown.
-        let cost = estimate(&line) + 2 + span.children().next().map_or(0, |_| 8);
-        let fits = cost <= left;
-        if fits {
-            left -= cost;
-            chosen.insert(span.id(), line);
-        }
-        fits
-    };
-    let inside = |span: Span<'_>| order.binary_search_by_key(&span.id(), |(id, _)| *id).is_ok();
-    let cause = query.failure();
-    let matters = query.spans().filter(|span| !matches!(span.state(), RunState::Succeeded));
-    let mut has_room = true;
-    for span in cause.into_iter().chain(matters) {
-        has_room =
-            has_room && query.path(span.id()).into_iter().filter(|span| inside(*span)).all(&mut choose);
+    let mut chosen = Chosen { lines: BTreeMap::new(), bridge: None, room };
+    let inside = |span: &Span<'_>| order.binary_search_by_key(&span.id(), |(id, _)| *id).is_ok();
+    let way = |span: Span<'_>| query.path(span.id()).into_iter().filter(&inside).collect::<Vec<_>>();
+    let mut has_room = query.failure().is_none_or(|cause| chosen.choose_way(&way(cause)));
+    for span in query.spans().filter(|span| !matches!(span.state(), RunState::Succeeded)) {
+        has_room = has_room && way(span).into_iter().all(|span| chosen.choose(span));
     }
     let mut level = tops.clone();
     while has_room && !level.is_empty() {
-        has_room = level.iter().copied().all(&mut choose);
+        has_room = level.iter().all(|span| chosen.choose(*span));
         level = level.into_iter().flat_map(|span| span.children()).collect();
     }
     let of = order.len();
-    let shown = chosen.len();
-    Outline { lines: write(tops, &chosen), shown, of }
+    let shown = chosen.lines.len();
+    Outline { lines: write(query, tops, &chosen), shown, of }
 }
 
 /// The spans at the top of a part.
@@ -98,25 +146,30 @@ fn preorder<'q>(tops: &[Span<'q>]) -> Vec<(SpanId, Span<'q>)> {
 }
 
 /// A line for each span that was chosen, and below its siblings how many were not.
-fn write(tops: Vec<Span<'_>>, chosen: &BTreeMap<SpanId, String>) -> Vec<String> {
+fn write(query: &TraceQuery, tops: Vec<Span<'_>>, chosen: &Chosen) -> Vec<String> {
     let mut lines = Vec::new();
     // The siblings that are left at each depth, and how many were left out there.
     let mut levels = vec![(tops.into_iter(), 0_u64)];
     while let Some((siblings, hidden)) = levels.last_mut() {
-        let next = siblings.next();
-        match next.and_then(|span| Some((span, chosen.get(&span.id())?))) {
-            Some((span, line)) => {
+        let Some(span) = siblings.next() else {
+            let hidden = *hidden;
+            if hidden > 0 {
+                lines.push(indented(levels.len(), &format!("⋮ {} more", group(hidden))));
+            }
+            levels.pop();
+            continue;
+        };
+        match (chosen.lines.get(&span.id()), &chosen.bridge) {
+            (Some(line), _) => {
                 lines.push(indented(levels.len(), line));
                 levels.push((span.children().collect::<Vec<_>>().into_iter(), 0));
             }
-            None if next.is_some() => *hidden += 1,
-            None => {
-                let hidden = *hidden;
-                if hidden > 0 {
-                    lines.push(indented(levels.len(), &format!("⋮ {} more", group(hidden))));
-                }
-                levels.pop();
+            (None, Some(bridge)) if bridge.from == span.id() => {
+                lines.push(indented(levels.len(), &format!("⋮ {} levels", group(bridge.levels as u64))));
+                let below: Vec<_> = query.span(bridge.to).into_iter().collect();
+                levels.push((below.into_iter(), 0));
             }
+            (None, _) => *hidden += 1,
         }
     }
     lines

@@ -167,6 +167,9 @@ fn read<P: DeserializeOwned>(arguments: JsonObject) -> Result<P, NoAnswer> {
 }
 
 async fn find_runs(store: &Store, asked: asked::Runs, most: usize) -> Result<Answer, NoAnswer> {
+    if store.holds_back() && asked.is_by_attribute_or_tag() {
+        return Err(NoAnswer::Wrong("you may not see attributes and tags, nor search for them".into()));
+    }
     let mut args = ListArgs {
         limit: limit(asked.limit, 20)?,
         after: asked.after.clone(),
@@ -274,6 +277,12 @@ async fn decided(store: &Store, asked: asked::Decisions) -> Result<Answer, NoAns
     if args.trace.is_some() && !args.scope.is_all() {
         return Err(NoAnswer::Wrong(
             "a run, or since, until and workflow, which are about many runs; not both".into(),
+        ));
+    }
+    if store.holds_back() && args.trace.is_none() {
+        return Err(NoAnswer::Wrong(
+            "you may not see choices, nor how runs ended after them; with a run, decisions says which there were"
+                .into(),
         ));
     }
     let mut screen = Screen::text_only();

@@ -4,6 +4,8 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Stdio};
 
+use serde_json::{Value, json};
+
 use crate::sandbox::Sandbox;
 
 /// A server at an address of its own.
@@ -23,8 +25,21 @@ impl Server {
     }
 
     /// The status of the response to a question with these headers.
-    fn status(&self, headers: &str) -> u16 {
-        let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
+    pub(crate) fn status(&self, headers: &str) -> u16 {
+        self.post(headers, &json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" })).0
+    }
+
+    /// What the holder of a token is answered.
+    pub(crate) fn ask(&self, token: &str, method: &str, params: &Value) -> Value {
+        let asked = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        let (status, body) = self.post(&format!("Authorization: Bearer {token}\r\n"), &asked);
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"))
+    }
+
+    /// The status and the body of the response to a message with these headers.
+    fn post(&self, headers: &str, message: &Value) -> (u16, String) {
+        let body = message.to_string();
         let address = self.url.strip_prefix("http://").unwrap().strip_suffix("/mcp").unwrap();
         let mut stream = TcpStream::connect(address).unwrap();
         let host = if headers.contains("Host:") { String::new() } else { format!("Host: {address}\r\n") };
@@ -37,7 +52,8 @@ impl Server {
         .unwrap();
         let mut response = String::new();
         stream.read_to_string(&mut response).unwrap();
-        response.split(' ').nth(1).unwrap().parse().unwrap()
+        let (head, body) = response.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
     }
 }
 
@@ -79,6 +95,10 @@ fn other_machines_are_not_served_without_a_token() {
     let said = sandbox.run(&["mcp", "--listen", "0.0.0.0:0", "--token-file", "empty.txt"]);
     assert!(said.code == 3 && said.stderr.contains("has no token"), "{}", said.stderr);
     sandbox.write("short.txt", "abc\n");
-    let said = sandbox.run(&["mcp", "--listen", "127.0.0.1:0", "--token-file", "short.txt"]);
-    assert!(said.code == 2 && said.stderr.contains("use at least 12"), "{}", said.stderr);
+    for option in ["--token-file", "--token-file-without-payloads"] {
+        let said = sandbox.run(&["mcp", "--listen", "127.0.0.1:0", option, "short.txt"]);
+        assert!(said.code == 2 && said.stderr.contains("use at least 12"), "{}", said.stderr);
+        let said = sandbox.run(&["mcp", option, "short.txt"]);
+        assert!(said.code == 2 && said.stderr.contains("--listen"), "{}", said.stderr);
+    }
 }
