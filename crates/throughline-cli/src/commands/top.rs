@@ -7,7 +7,7 @@ use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 use throughline_core::{EventStream, Readers, Timestamp, TraceStream, WatchRequest};
@@ -26,6 +26,8 @@ use crate::store::Store;
 
 /// How often the store is read at most, however much happens.
 const AT_MOST: Duration = Duration::from_millis(500);
+/// How many events are taken together: where there are always more, the store is read all the same.
+const AT_ONCE: usize = 10_000;
 
 pub(super) async fn run(args: &TopArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
     if screen.wants_json() || !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
@@ -142,28 +144,38 @@ async fn show(
         None => None,
     };
     let mut last = Instant::now();
+    // Something may have happened before it was watched.
+    let mut is_read = news.is_some();
     loop {
         terminal.draw(|frame| draw::draw(frame, &board, name, is_held))?;
-        let due = last + every.max(AT_MOST);
-        tokio::select! {
-            pressed = keys.recv() => match pressed {
-                None | Some(Pressed::Leave) => return Ok(()),
-                Some(Pressed::Resized) => continue,
-                Some(Pressed::Hold) => is_held = !is_held,
-                Some(Pressed::Again) => {}
-            },
-            () = tokio::time::sleep_until(due) => {}
-            () = happened(&mut news) => tokio::time::sleep_until(last + AT_MOST).await,
-        }
-        if !is_held {
+        if std::mem::take(&mut is_read) {
             // A store that is away for a while is no reason to leave.
             match unless_left(&mut keys, &mut is_held, Board::read(readers, Timestamp::now())).await {
                 Some(Ok(read)) => board = read,
                 Some(Err(error)) => board.trouble = Some(error.to_string()),
                 None => return Ok(()),
             }
+            last = Instant::now();
+            continue;
         }
-        last = Instant::now();
+        let due = last + every.max(AT_MOST);
+        is_read = tokio::select! {
+            pressed = keys.recv() => match pressed {
+                None | Some(Pressed::Leave) => return Ok(()),
+                Some(Pressed::Resized) => false,
+                Some(Pressed::Hold) => {
+                    is_held = !is_held;
+                    !is_held
+                }
+                Some(Pressed::Again) => true,
+            },
+            () = tokio::time::sleep_until(due), if !is_held => true,
+            () = happened(&mut news), if !is_held => {
+                tokio::time::sleep_until(last + AT_MOST).await;
+                take_what_is_there(&mut news);
+                true
+            }
+        };
     }
 }
 
@@ -177,6 +189,17 @@ async fn happened(news: &mut Option<EventStream>) {
         }
     }
     std::future::pending::<()>().await;
+}
+
+/// Takes what has happened meanwhile: all of it is read at once.
+fn take_what_is_there(news: &mut Option<EventStream>) {
+    let mut left = AT_ONCE;
+    while left > 0
+        && let Some(events) = news
+        && let Some(Some(Ok(_))) = events.next().now_or_never()
+    {
+        left -= 1;
+    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use throughline_core::query::{Span, TraceQuery};
 use throughline_core::{Relation, RunState, SpanId};
 
 use super::{Story, sign};
-use crate::output::micros;
+use crate::output::{clean, micros};
 
 /// How many spans are drawn: renderers refuse large diagrams, and people can't read them.
 const MOST: usize = 80;
@@ -84,16 +84,20 @@ fn shortened(name: &str) -> String {
 /// A text within quotes. All that may mean something to Mermaid, or to the HTML that it makes, is an
 /// [entity code](https://mermaid.js.org/syntax/flowchart.html#entity-codes-to-escape-characters).
 fn label(text: &str) -> String {
+    let text = clean(text);
     let mut out = String::new();
-    for c in text.chars() {
+    for (at, c) in text.char_indices() {
         match c {
+            // Before this it would be an icon.
+            ':' if text[at..].starts_with(":fa-") => out.push_str("#58;"),
             ' ' | '.' | ',' | '-' | '_' | '/' | ':' => out.push(c),
             c if c.is_alphanumeric() => out.push(c),
             '✓' | '✗' | '⊘' | '●' | '…' | '›' | 'µ' => out.push(c),
             c => out.push_str(&format!("#{};", u32::from(c))),
         }
     }
-    out
+    // Behind these words Mermaid takes the last entity code of a line for a colour, and its semicolon for the end of a statement.
+    if out.contains('#') { out.replace("style", "st#121;le").replace("classDef", "class#68;ef") } else { out }
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use crate::sandbox::Sandbox;
 
 /// `None` where there is no `redis-server` and none is required.
-fn server() -> Option<Server> {
+pub(crate) fn server() -> Option<Server> {
     let services = std::env::var("THROUGHLINE_SERVICES").unwrap_or_default();
     let is_there = || Command::new("redis-server").arg("--version").output().is_ok();
     if services == "off" || (services != "required" && !is_there()) {

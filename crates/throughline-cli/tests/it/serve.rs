@@ -1,5 +1,7 @@
 //! `throughline serve` as a process: what it shows, and to whom.
 
+mod live;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Stdio};

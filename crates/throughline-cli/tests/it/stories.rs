@@ -1,6 +1,7 @@
 //! `export` for people and other tools: Markdown, Mermaid, Perfetto, and pages.
 
-mod browser;
+pub(crate) mod browser;
+mod drawn;
 
 use serde_json::Value;
 

@@ -1,6 +1,8 @@
 //! `throughline top` in a terminal: whatever size it has, and however it is left.
 #![cfg(unix)]
 
+mod live;
+
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::num::NonZeroU16;
@@ -46,7 +48,7 @@ fn settings(inside: &File) -> String {
 }
 
 impl Terminal {
-    fn of(sandbox: &Sandbox, rows: u16, cols: u16) -> Self {
+    fn of(sandbox: &Sandbox, rows: u16, cols: u16, options: &[&str]) -> Self {
         let outside = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&outside).unwrap();
         unlockpt(&outside).unwrap();
@@ -55,7 +57,7 @@ impl Terminal {
         tcsetwinsize(&outside, size(rows, cols)).unwrap();
         let before = settings(&inside);
         // Its own session, whose terminal this is: who runs the tests has another.
-        let asked = sandbox.command(&["top"]);
+        let asked = sandbox.command(&[&["top"], options].concat());
         let mut command = Command::new("setsid");
         command.arg("--ctty").arg(asked.get_program()).args(asked.get_args());
         command.current_dir(asked.get_current_dir().unwrap());
@@ -121,7 +123,7 @@ fn shows(text: &'static str) -> impl Fn(&vt100::Screen) -> bool {
 #[test]
 fn it_fits_a_terminal_of_any_size_and_follows_when_that_changes() {
     let sandbox = Sandbox::with_loans();
-    let mut terminal = Terminal::of(&sandbox, 30, 120);
+    let mut terminal = Terminal::of(&sandbox, 30, 120, &[]);
     terminal.until(shows("failed runs a minute"));
     let wide = terminal.until(shows("q leaves"));
     assert!(wide.iter().any(|line| line.trim_end().chars().count() > 60), "{wide:#?}");
@@ -140,13 +142,13 @@ fn it_fits_a_terminal_of_any_size_and_follows_when_that_changes() {
 fn however_it_is_left_the_terminal_is_as_it_was() {
     let sandbox = Sandbox::with_loans();
     for key in [&b"q"[..], b"\x1b", b"\x03", b"\x04"] {
-        let mut terminal = Terminal::of(&sandbox, 24, 80);
+        let mut terminal = Terminal::of(&sandbox, 24, 80, &[]);
         terminal.until(shows("q leaves"));
         terminal.press(key);
         assert_eq!(terminal.ended(), Some(0), "{key:?}");
     }
     for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
-        let terminal = Terminal::of(&sandbox, 24, 80);
+        let terminal = Terminal::of(&sandbox, 24, 80, &[]);
         terminal.until(shows("q leaves"));
         terminal.signal(signal);
         assert_eq!(terminal.ended(), Some(0), "{signal:?}");

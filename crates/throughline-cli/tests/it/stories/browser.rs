@@ -9,17 +9,17 @@ use super::{RUN, hostile};
 use crate::sandbox::Sandbox;
 
 /// Where `cargo xtask test` has put the packages of Node.
-fn modules() -> PathBuf {
+pub(crate) fn modules() -> PathBuf {
     let of_xtask = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/node_client/node_modules");
     std::env::var_os("THROUGHLINE_NODE_MODULES").map_or_else(of_xtask, PathBuf::from)
 }
 
-fn browser() -> Option<PathBuf> {
+pub(crate) fn browser() -> Option<PathBuf> {
     let folders = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&folders).map(|folder| folder.join("chromium")).find(|path| path.exists())
 }
 
-fn may_be_left_out() -> bool {
+pub(crate) fn may_be_left_out() -> bool {
     let services = std::env::var("THROUGHLINE_SERVICES").unwrap_or_default();
     let is_there = browser().is_some() && modules().join("playwright-core").exists();
     if services == "off" || (services != "required" && !is_there) {
