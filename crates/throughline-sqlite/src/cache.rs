@@ -19,7 +19,9 @@ use crate::names::Names;
 use crate::replace;
 use crate::rollup;
 use crate::run::Run;
+use crate::run_count;
 use crate::run_rows;
+use crate::skip_index::Unwritten;
 
 /// What the writer keeps from group to group, so that most events cost no look-up. When another connection has written, the
 /// runs that it wrote to or removed are forgotten; when names were removed, and when a transaction fails, all of it.
@@ -45,6 +47,7 @@ pub(crate) struct Cache {
     block: Block,
     /// Whether it has a row as the open one.
     is_open: bool,
+    unwritten: Unwritten,
     json: Json,
 }
 
@@ -177,12 +180,14 @@ impl Cache {
                 Some(workflow) => Some(self.names.id(connection, workflow)?),
                 None => None,
             };
+            let mut is_first = false;
             let run = match self.runs.get_mut(trace_id) {
                 Some(run) => run,
                 None => {
                     let run = match run_rows::load(connection, *trace_id)? {
                         Some(run) => run,
                         None => {
+                            is_first = true;
                             self.last_run += 1;
                             self.changed.push(*trace_id);
                             Run::begin(self.last_run, event)
@@ -246,8 +251,7 @@ impl Cache {
             for tag in &event.tags {
                 mask |= tag_bit(self.names.id(connection, tag)?);
             }
-            note(connection, &mut self.names, run, event, event_type)?;
-            self.block.push(&Entry {
+            let entry = Entry {
                 run: run.id,
                 ts: event.timestamp.as_micros(),
                 duration: event.duration_us,
@@ -256,7 +260,13 @@ impl Cache {
                 workflow: workflow.unwrap_or(0),
                 service: service as u16,
                 tags: mask,
-            });
+            };
+            self.block.push(&entry);
+            self.unwritten.push(id, &entry, &event.tags);
+            if is_first {
+                event.attrs.iter().for_each(|(key, value)| self.unwritten.push_attr(key, value));
+            }
+            note(connection, &mut self.names, &mut self.unwritten, run, event, event_type)?;
             if self.block.len() >= Block::CAPACITY {
                 self.close_block(connection)?;
             }
@@ -320,6 +330,8 @@ impl Cache {
         }
         if last - self.folded > unfolded {
             rollup::fold(connection, self.folded, last)?;
+            self.unwritten.write(connection, last)?;
+            run_count::fold(connection)?;
             self.folded = last;
         }
         if last - self.latest_folded > unfolded {
@@ -348,6 +360,7 @@ fn same_as_run() -> ToSqlOutput<'static> {
 fn note(
     connection: &Connection,
     names: &mut Names,
+    unwritten: &mut Unwritten,
     run: &mut Run,
     event: &TraceEvent,
     event_type: i64,
@@ -355,6 +368,7 @@ fn note(
     if event.attrs != run.attrs {
         for (key, value) in &event.attrs {
             if run.attrs.get(key) != Some(value) && is_news(run, (key, value)) {
+                unwritten.push_attr(key, value);
                 let key = names.id(connection, key)?;
                 connection
                     .prepare_cached(

@@ -65,6 +65,7 @@ pub(crate) const STORE_FILE: Kind = Kind {
         include_str!("schema/006.sql"),
         include_str!("schema/007.sql"),
         include_str!("schema/008.sql"),
+        include_str!("schema/009.sql"),
     ],
 };
 

@@ -15,6 +15,7 @@ use crate::latest;
 use crate::paths::resolved;
 use crate::presence::Gone;
 use crate::rollup::{self, HOUR};
+use crate::skip_index;
 use crate::unused::remove_unused;
 use crate::writer::Writer;
 
@@ -358,7 +359,7 @@ fn drop_empty_blocks(connection: &Connection, blocks: &FxHashSet<i64>) -> Result
     for block in blocks {
         drop_if_empty.execute([block])?;
     }
-    Ok(())
+    skip_index::forget_removed(connection)
 }
 
 /// Counts of the hours before the first run that is left, and of those before this moment in which only runs are left that

@@ -153,6 +153,7 @@ fn read_mark(row: &Row<'_>, run: &Run, relations: &TraceEvent) -> Result<Mark> {
         },
         status: status_of(row.get(6)?),
         is_root: relations.is_root(),
+        has_remote_parent: relations.has_remote_parent(),
         duration_us: row.get::<_, Option<i64>>(10)?.map(|micros| micros as u64),
         service: Text::from(row.get::<_, String>(7)?),
         workflow: row.get::<_, Option<String>>(8)?.map(Text::from),

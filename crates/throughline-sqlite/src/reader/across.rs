@@ -13,6 +13,7 @@ use super::session::{Session, json};
 use crate::block::status_of;
 use crate::error::Fault;
 use crate::names::find_name;
+use crate::run_count;
 
 /// More buckets than a chart or a person can use; a narrow width over a long log would fill the memory.
 const MAX_BUCKETS: i64 = 100_000;
@@ -52,23 +53,33 @@ impl Runs {
     }
 }
 
-fn count_of_runs(session: &mut Session, scope: &Scope, hits: &str, total: &str) -> Result<Rate, Fault> {
+pub(super) fn failure_rate(session: &mut Session, scope: &Scope) -> Result<Rate, Fault> {
     let (connection, _) = session.snapshot()?;
     let Some(runs) = Runs::of(&connection, scope)? else { return Ok(Rate::default()) };
-    let sql = runs.select(&format!("SELECT coalesce(sum({hits}), 0), coalesce(sum({total}), 0) FROM run r"));
+    let (index, of_workflow) = match runs.workflow {
+        Some(_) => ("run_lost_of", "workflow = ?3"),
+        None => ("run_lost", "?3 IS NULL"),
+    };
+    let count = |from: &str| -> Result<i64, Fault> {
+        let sql = format!("SELECT count(*) FROM {from} AND started BETWEEN ?1 AND ?2");
+        let mut count = connection.prepare_cached(&sql)?;
+        Ok(count.query_row(params![runs.first, runs.last, runs.workflow], |row| row.get(0))?)
+    };
+    let failed = count(&format!("run INDEXED BY {index} WHERE status = 2 AND status > 1 AND {of_workflow}"))?;
+    let open = count("run INDEXED BY run_open WHERE status = 0 AND (?3 IS NULL OR workflow = ?3)")?;
+    let began = run_count::began(&connection, &(runs.first..=runs.last), runs.workflow)?;
+    Ok(Rate::new(failed as u64, began.saturating_sub(open) as u64))
+}
+
+pub(super) fn compensation_rate(session: &mut Session, scope: &Scope) -> Result<Rate, Fault> {
+    let (connection, _) = session.snapshot()?;
+    let Some(runs) = Runs::of(&connection, scope)? else { return Ok(Rate::default()) };
+    let sql = runs.select("SELECT coalesce(sum(r.compensating), 0), count(*) FROM run r");
     let (hits, total) =
         connection.prepare_cached(&sql)?.query_row(params![runs.first, runs.last, runs.workflow], |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
         })?;
     Ok(Rate::new(hits as u64, total as u64))
-}
-
-pub(super) fn failure_rate(session: &mut Session, scope: &Scope) -> Result<Rate, Fault> {
-    count_of_runs(session, scope, "r.status = 2", "r.status != 0")
-}
-
-pub(super) fn compensation_rate(session: &mut Session, scope: &Scope) -> Result<Rate, Fault> {
-    count_of_runs(session, scope, "r.compensating", "1")
 }
 
 #[derive(Deserialize)]

@@ -40,6 +40,7 @@ pub(super) fn find(session: &mut Session, filter: &Filter, page: &Page) -> Resul
 }
 
 /// The part of a filter that the [entry](block::Entry) of an event can answer: an event that it rules out does not match.
+#[derive(Clone)]
 pub(super) struct Sketch {
     since: i64,
     /// The last microsecond that is wanted.
@@ -123,26 +124,9 @@ impl Sketch {
             && self.service.is_none_or(|service| service == entry.service)
     }
 
-    /// The first moment that is wanted, in microseconds.
-    pub(super) fn since(&self) -> i64 {
-        self.since
-    }
-
-    /// Whether the [rollups](crate::rollup) count what is asked for.
-    pub(super) fn is_counted(&self) -> bool {
-        self.types.is_some() || !self.statuses.is_empty()
-    }
-
-    /// How many of the events of a type that are counted by their status may match.
-    pub(super) fn count(&self, event_type: i64, by_status: [i64; 4]) -> i64 {
-        if self.types.as_ref().is_some_and(|types| !types.contains(&event_type)) {
-            return 0;
-        }
-        let all =
-            by_status.into_iter().zip([Status::Pending, Status::Success, Status::Failed, Status::Cancelled]);
-        all.filter(|(_, status)| self.statuses.is_empty() || self.statuses.contains(status))
-            .map(|(count, _)| count)
-            .sum()
+    /// The types that are wanted, if any are named.
+    pub(super) fn types(&self) -> Option<&FxHashSet<i64>> {
+        self.types.as_ref()
     }
 }
 

@@ -18,11 +18,11 @@ use crate::error::Fault;
 use crate::presence::{Gone, Presence};
 
 mod across;
+mod candidates;
 mod counts;
 mod descending;
 mod events;
 mod jobs;
-mod kinds;
 mod near;
 mod page;
 mod pool;

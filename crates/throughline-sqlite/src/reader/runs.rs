@@ -1,6 +1,8 @@
 //! Runs that match a filter, and runs that have not ended.
 
-use rusqlite::types::{ToSql, ValueRef};
+use std::ops::ControlFlow;
+
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use throughline_model::fold::Position;
 use throughline_model::{
@@ -38,25 +40,18 @@ pub(super) fn find(
     if page.limit == 0 {
         return Ok(found);
     }
-    let params = std::mem::take(&mut question.params);
-    let params: Vec<&dyn ToSql> = params.iter().map(|param| &**param).collect();
-    let mut statement = connection.prepare_cached(&question.sql)?;
-    let mut rows = statement.query(params.as_slice())?;
     let mut last: Option<Cursor> = None;
-    while let Some(row) = rows.next()? {
-        let run: i64 = row.get(0)?;
-        if !question.is_met_by(connection, cache, run, row)? {
-            continue;
-        }
+    question.each(connection, cache, |cache, run| {
         if found.items.len() == page.limit {
-            found.next = last;
-            break;
+            found.next = last.take();
+            return Ok(ControlFlow::Break(()));
         }
         if let Some(summary) = summary(connection, cache, run, causes)? {
             last = Some(Cursor::of_run(&summary));
             found.items.push(summary);
         }
-    }
+        Ok(ControlFlow::Continue(()))
+    })?;
     Ok(found)
 }
 
@@ -91,7 +86,7 @@ fn summary(
         "SELECT r.trace_id, r.status, r.owner, r.service, r.workflow, r.correlation_id, r.started, r.ended, \
                 CASE WHEN r.detached THEN r.ended - r.started ELSE l.duration END, f.span, f.type, f.error, \
                 r.root, h.span, h.type, h.attempt, h.workflow, h.tags, l.status, c.run, c.event, h.attrs, r.attrs, \
-                f.attrs, f.workflow \
+                f.attrs, f.workflow, f.step_index, f.step_total \
          FROM run r LEFT JOIN event l ON l.id = r.last LEFT JOIN event f ON f.id = r.failure \
          LEFT JOIN event h ON h.id = r.head LEFT JOIN cause c ON c.run = r.id WHERE r.id = ?1",
     )?;
@@ -125,7 +120,8 @@ fn summary(
         summary.duration_us = row.get::<_, Option<i64>>(8)?.map(|micros| micros as u64);
     }
     if row.get::<_, Option<i64>>(9)?.is_some() {
-        let failure = mention(row, [9, 10, 11, 23, 24], row.get_ref(22)?, cache, connection)?;
+        let mut failure = mention(row, [9, 10, 11, 23, 24], row.get_ref(22)?, cache, connection)?;
+        (failure.step_index, failure.step_total) = (row.get(25)?, row.get(26)?);
         summary.first_failure = Some(FailureSummary::from(&failure));
     }
     let may_have_cause = summary.root.is_some()
@@ -138,17 +134,42 @@ fn summary(
             (None, Causes::Kept) => None,
         };
         if let Some(event) = cause {
-            let mut statement = connection
-                .prepare_cached("SELECT span, type, error, attrs, workflow FROM event WHERE id = ?1")?;
+            let mut statement = connection.prepare_cached(
+                "SELECT span, type, error, attrs, workflow, step_index, step_total, parent FROM event WHERE id = ?1",
+            )?;
             let mut rows = statement.query([event])?;
-            if let Some(cause) = rows.next()? {
+            if let Some(found) = rows.next()? {
                 let shared = row.get_ref(22)?;
-                let cause = mention(cause, [0, 1, 2, 3, 4], shared, cache, connection)?;
+                let mut cause = mention(found, [0, 1, 2, 3, 4], shared, cache, connection)?;
+                (cause.step_index, cause.step_total) = match (found.get(5)?, found.get(7)?) {
+                    (None, Some(parent)) => step_around(connection, run, parent)?,
+                    (own, _) => (own, found.get(6)?),
+                };
                 summary.cause = Some(FailureSummary::from(&cause));
             }
         }
     }
     Ok(Some(summary))
+}
+
+/// The number of the innermost step around something in this span, and of how many.
+fn step_around(connection: &Connection, run: i64, span: i64) -> Result<(Option<u32>, Option<u32>), Fault> {
+    /// Broken records may have their spans in a circle.
+    const DEEPEST: usize = 1_000;
+    let mut first = connection.prepare_cached(
+        "SELECT step_index, step_total, parent FROM event WHERE run = ?1 AND span = ?2 ORDER BY seq LIMIT 1",
+    )?;
+    let mut span = Some(span);
+    for _ in 0..DEEPEST {
+        let Some(around) = span else { break };
+        let mut rows = first.query([run, around])?;
+        let Some(row) = rows.next()? else { break };
+        if let Some(index) = row.get(0)? {
+            return Ok((Some(index), row.get(1)?));
+        }
+        span = row.get(2)?;
+    }
+    Ok((None, None))
 }
 
 /// What is said of an event in a list, from the columns `span`, `type`, `error`, `attrs` and `workflow` of it and the attributes

@@ -31,7 +31,7 @@ async fn importing_twice_adds_nothing_and_other_options_are_refused() {
 
     let reader = place.store().open_reader().unwrap();
     let info = reader.info().await.unwrap();
-    assert_eq!((info.events, info.schema_version), (log.len() as u64, 8));
+    assert_eq!((info.events, info.schema_version), (log.len() as u64, 9));
     assert_eq!(info.last, log.iter().map(|event| event.timestamp).max());
     assert_eq!(info.first, log.iter().map(|event| event.timestamp).min());
     let runs = reader.runs(&Filter::new(), &Page::first(1000)).await.unwrap();

@@ -27,11 +27,14 @@ const LATER: &str = "
     ALTER TABLE process ADD COLUMN colour INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE removed ADD COLUMN colour INTEGER;
     ALTER TABLE cause ADD COLUMN colour INTEGER;
+    ALTER TABLE skip_index ADD COLUMN colour INTEGER;
+    ALTER TABLE run_count ADD COLUMN colour INTEGER;
+    ALTER TABLE run_folded ADD COLUMN colour INTEGER;
     CREATE TABLE colours (id INTEGER PRIMARY KEY) STRICT;";
 
 fn migrate(place: &Place, script: &str) {
     let later = Connection::open(place.path()).unwrap();
-    later.execute_batch(&format!("BEGIN IMMEDIATE; {script} PRAGMA user_version = 9; COMMIT;")).unwrap();
+    later.execute_batch(&format!("BEGIN IMMEDIATE; {script} PRAGMA user_version = 10; COMMIT;")).unwrap();
 }
 
 #[tokio::test]
@@ -71,7 +74,7 @@ async fn a_process_of_this_release_goes_on_writing_after_a_later_one_migrated_th
     ];
     for error in errors {
         let text = error.to_string();
-        assert!(text.contains("schema version 9, this release knows version 8"), "{text}");
+        assert!(text.contains("schema version 10, this release knows version 9"), "{text}");
         assert!(text.contains("use the release that wrote it, or a later one"), "{text}");
     }
 }
@@ -94,7 +97,7 @@ async fn a_process_that_can_not_go_on_writing_says_how_to_fix_it_and_loses_nothi
 
     let later = Connection::open(place.path()).unwrap();
     later
-        .execute_batch("ALTER TABLE event RENAME COLUMN remainder TO rest; PRAGMA user_version = 8")
+        .execute_batch("ALTER TABLE event RENAME COLUMN remainder TO rest; PRAGMA user_version = 9")
         .unwrap();
     let reader = place.store().open_reader().unwrap();
     assert_eq!(reader.trace(loan.trace_id()).await.unwrap(), before, "nothing of the group is there");
