@@ -33,6 +33,12 @@ fn follows(statement: &Statement, events: &[&TraceEvent], all: &Events<'_>) -> b
         Says::Origin if first.status.as_str() == "cancelled" => text.ends_with("was dropped first"),
         Says::Origin => quotes(first),
         Says::Recorded => failed(first) && text.contains(&*first.event_type),
+        Says::SameErrorBeside => {
+            failed(first)
+                && failed(events[1])
+                && first.error.as_ref().map(|error| &error.message)
+                    == events[1].error.as_ref().map(|error| &error.message)
+        }
         Says::Independent => failed(first) && failed(events[1]) && quotes(first),
         Says::HiddenFailure => {
             first.status.as_str() == "success" && (failed(events[1]) || dropped(events[1]))

@@ -5,6 +5,7 @@
 
 mod adversarial;
 mod agents;
+mod at_once;
 mod branches;
 mod cancelled;
 mod checker;
@@ -16,6 +17,7 @@ mod replaced;
 mod scenario;
 mod services;
 mod stories;
+mod trades;
 mod useless;
 
 use throughline::query::Certainty;
@@ -81,7 +83,9 @@ async fn lists_name_the_cause_that_the_explanation_names() {
 }
 
 /// Nobody can tell these from the texts of the run itself.
-const NEED_THEIR_LINKS: [&str; 2] = [
+const NEED_THEIR_LINKS: [&str; 4] = [
+    "branches_that_fail_at_once_and_an_error_that_says_nothing",
+    "branches_that_fail_at_once_with_one_error_that_they_share",
     "what_another_run_failed_with_is_not_what_was_tolerated_here",
     "of_branches_with_the_same_error_the_one_whose_error_was_returned_is_the_origin",
 ];

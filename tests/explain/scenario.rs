@@ -112,12 +112,13 @@ impl Scenario {
 }
 
 impl Played {
-    /// The same as an import or an earlier version has it: without links to what brought a span down.
+    /// The same as an import or an earlier version has it: without links to what brought a span down,
+    /// or failed beside it.
     pub(crate) fn without_links(&self) -> Self {
         let mut events: Vec<TraceEvent> =
             self.query.spans().flat_map(|span| span.events().cloned()).collect();
         for event in &mut events {
-            event.links.retain(|link| link.rel != Relation::FailedBy);
+            event.links.retain(|link| !matches!(link.rel, Relation::FailedBy | Relation::Beside));
         }
         let query = TraceQuery::new(events).with_liveness(|_| Liveness::Dead);
         Self { explanation: query.explain(), query, good: Vec::new(), summary: self.summary.clone() }

@@ -24,6 +24,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     let mut all = agreements();
     all.extend(crate::adversarial::all());
     all.extend(crate::agents::all());
+    all.extend(crate::at_once::all());
     all.extend(crate::branches::all());
     all.extend(crate::cancelled::all());
     all.extend(crate::compared::all());
@@ -32,6 +33,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     all.extend(crate::operations::all());
     all.extend(crate::replaced::all());
     all.extend(crate::services::all());
+    all.extend(crate::trades::all());
     all.extend(crate::useless::all());
     all.extend(origins());
     all.extend(evidence());

@@ -4,6 +4,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
+use throughline_model::fold::root_event;
 use throughline_model::names::{self, attrs};
 use throughline_model::{
     Filter, InstanceId, Page, Paged, ReadError, Relation, RunState, RunSummary, Scope, Status, Timestamp,
@@ -14,6 +16,8 @@ use throughline_query::{Comparison, Difference, Explanation, TraceQuery, Verdict
 /// With how many good runs a run is compared, and among how many runs these are looked for.
 const GOOD: usize = 5;
 const CANDIDATES: usize = 40;
+/// With how many earlier good runs it is compared that began like it.
+const LIKE_IT: usize = 3;
 /// How many spans a run may have to be compared step by step, and a good run events: it is to be quick.
 const EVENTS: usize = 4_000;
 /// In how many times as many events of a run that it caused the end of its cause is looked for: it is among the last ones.
@@ -122,13 +126,15 @@ async fn last_event_of_cause(
     Ok(last)
 }
 
-/// The last good runs of a workflow, beside which one of its runs did not end well.
+/// The last good runs of a workflow, beside which one of its runs did not end well, and those before them that began like it.
 #[derive(Debug)]
 pub struct Beside {
     /// Of a large run only what it began with is compared: its attributes, its input, its version.
     is_large: bool,
     /// The events of each good run that are compared.
     good: Vec<Vec<TraceEvent>>,
+    /// How many of these were the last ones; the others are those before them that began like this run.
+    last: usize,
     summary: RunSummary,
     version: Option<Difference>,
 }
@@ -151,12 +157,14 @@ impl Beside {
                 .unwrap_or(self.summary.started),
         };
         let mut comparison = here.compare(&good, until)?;
+        comparison.runs = self.last;
         comparison.differences.splice(0..0, self.version);
         Some(comparison)
     }
 }
 
-/// Compares a run that did not end well with the last good runs of its workflow; `None` if there are none.
+/// Compares a run that did not end well with the last good runs of its workflow, and with some before them that began like it;
+/// `None` if there are none.
 ///
 /// # Errors
 /// When the store can't be read.
@@ -183,31 +191,75 @@ pub async fn good_beside(
     let Some(summary) = run.summary() else { return Ok(None) };
     let is_large = run.spans().len() > EVENTS;
     let (mut good, mut usual) = (Vec::new(), None);
-    for other in good_runs(reader, &summary, CANDIDATES).await? {
-        let most = if is_large { BEGINNING } else { EVENTS };
-        let Paged { mut items, next, .. } = reader.trace_page(other.trace_id, &Page::first(most)).await?;
-        if next.is_some() && !is_large {
-            continue;
-        }
-        let root = other.root.as_ref().map(|root| root.span_id);
-        let is_of_root = |event: &TraceEvent| Some(event.span_id) == root;
+    let mut candidates = good_runs(reader, &summary, CANDIDATES).await?.into_iter();
+    while good.len() < GOOD
+        && let Some(other) = candidates.next()
+    {
+        let Some(items) = events_of(reader, &other, is_large).await? else { continue };
         if good.is_empty() {
-            let first = items.iter().filter(|event| is_of_root(event)).min_by_key(|event| event.seq);
+            let first = items.iter().filter(|event| is_of_root(event, &other)).min_by_key(|event| event.seq);
             usual = first.map(|event| event.instance);
         }
-        if is_large {
-            items.retain(|event| is_of_root(event) && event.seq == 0);
-        }
         good.push(items);
-        if good.len() == GOOD {
-            break;
-        }
     }
-    if good.is_empty() {
+    let last = good.len();
+    if last == 0 {
         return Ok(None);
     }
+    for like_it in began_like(run, reader, &good, candidates.collect()).await? {
+        good.extend(events_of(reader, &like_it, is_large).await?);
+    }
     let version = version(reader, run, usual).await?;
-    Ok(Some(Beside { is_large, good, summary, version }))
+    Ok(Some(Beside { is_large, good, last, summary, version }))
+}
+
+/// The events of a good run that a run is compared by; `None` if there are too many. Of a run beside a large one that is what it
+/// began with.
+async fn events_of(
+    reader: &dyn TraceReader,
+    run: &RunSummary,
+    is_large: bool,
+) -> Result<Option<Vec<TraceEvent>>, ReadError> {
+    let most = if is_large { BEGINNING } else { EVENTS };
+    let Paged { mut items, next, .. } = reader.trace_page(run.trace_id, &Page::first(most)).await?;
+    if is_large {
+        items.retain(|event| is_of_root(event, run) && event.seq == 0);
+    }
+    Ok(Some(items).filter(|_| is_large || next.is_none()))
+}
+
+fn is_of_root(event: &TraceEvent, run: &RunSummary) -> bool {
+    run.root.as_ref().is_some_and(|root| root.span_id == event.span_id)
+}
+
+/// Of earlier good runs those that began more like this one than the last ones did, with its input and its attributes: what they
+/// have in common with it is no reason for it to fail.
+async fn began_like(
+    run: &TraceQuery,
+    reader: &dyn TraceReader,
+    last: &[Vec<TraceEvent>],
+    earlier: Vec<RunSummary>,
+) -> Result<Vec<RunSummary>, ReadError> {
+    let here = beginning_of(run.root().into_iter().flat_map(|root| root.events()).cloned());
+    if earlier.is_empty() || here.in_common(&here) <= 1 {
+        return Ok(Vec::new());
+    }
+    let root = |events: &[TraceEvent]| root_event(events).map(|root| root.span_id);
+    let of_last = last.iter().map(|events| {
+        let root = root(events);
+        let of_root = events.iter().filter(|event| Some(event.span_id) == root).cloned();
+        beginning_of(of_root).in_common(&here)
+    });
+    let of_last = of_last.max().unwrap_or(0);
+    let beginnings =
+        try_join_all(earlier.iter().map(|other| events_of(reader, other, true))).await?.into_iter();
+    let mut like_it: Vec<(usize, RunSummary)> = beginnings
+        .zip(earlier)
+        .map(|(events, other)| (beginning_of(events.into_iter().flatten()).in_common(&here), other))
+        .filter(|(in_common, _)| *in_common > of_last)
+        .collect();
+    like_it.sort_by_key(|(in_common, _)| std::cmp::Reverse(*in_common));
+    Ok(like_it.into_iter().take(LIKE_IT).map(|(_, other)| other).collect())
 }
 
 /// What a run began with: the start of its root.

@@ -110,6 +110,7 @@ impl TraceContext {
             context: self.clone(),
             label: Label::Step(name.into()),
             details: None,
+            made: failures::Made::now(),
         })
     }
 

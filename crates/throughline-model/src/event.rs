@@ -184,6 +184,15 @@ impl TraceEvent {
             || self.has_tag(crate::names::tags::REMOTE_PARENT)
     }
 
+    /// Whether it opens or closes a root span whose parent is of the same trace, but in another process. Where that parent is
+    /// recorded too, this is not where the run begins.
+    #[inline]
+    pub fn has_remote_parent(&self) -> bool {
+        self.parent_span_id.is_some()
+            && self.parent_trace_id.is_none_or(|parent| parent == self.trace_id)
+            && self.has_tag(crate::names::tags::REMOTE_PARENT)
+    }
+
     /// Whether it is of a span that nobody waits for, as [`tags::DETACHED`](crate::names::tags::DETACHED) says.
     #[inline]
     pub fn is_detached(&self) -> bool {
@@ -346,14 +355,24 @@ pub enum Relation {
     FailedBy,
     /// It began the other: the root of a run that has a trace of its own.
     Began,
+    /// It ran beside the other, which had failed before it began: the code around them had not continued after that, as with two
+    /// branches of a `join!`.
+    Beside,
     /// One that this version does not know: written by a later one, or by others.
     Other(Text),
 }
 
 impl Relation {
     /// Those that have a meaning here.
-    const KNOWN: [Self; 6] =
-        [Self::Compensates, Self::DecidedBy, Self::RetryOf, Self::CausedBy, Self::FailedBy, Self::Began];
+    const KNOWN: [Self; 7] = [
+        Self::Compensates,
+        Self::DecidedBy,
+        Self::RetryOf,
+        Self::CausedBy,
+        Self::FailedBy,
+        Self::Began,
+        Self::Beside,
+    ];
 
     /// The relation as the JSON of an event has it.
     pub fn as_str(&self) -> &str {
@@ -364,6 +383,7 @@ impl Relation {
             Self::CausedBy => "caused_by",
             Self::FailedBy => "failed_by",
             Self::Began => "began",
+            Self::Beside => "beside",
             Self::Other(name) => name,
         }
     }

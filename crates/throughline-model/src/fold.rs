@@ -6,6 +6,7 @@
 //!
 //! - [`Position`] is the place of an event among all events, [`place_in_span`] the one within its span.
 //! - [`SpanFold`] is one span, [`Spans`] all spans of a run, an event at a time; [`by_span`] groups all events at once.
+//! - [`root_event`] says which span is the root of a run.
 //! - [`RunFold`] is how a run stands, in the few marks that a store keeps in the row of a run. Begin with its
 //!   documentation if you write a store; [`RunSummary::of`](crate::RunSummary::of) is the definition it follows. [`RunRow`]
 //!   is what a store keeps of it that keeps JSON.
@@ -35,6 +36,7 @@ pub use cause::{
 pub use group::by_span;
 pub use history::{History, PastSpan};
 pub use mark::{Mark, Placed};
+pub use root::root_event;
 pub use row::{RowCause, RowFold, RunRow, outline};
 pub use run::{Added, Change, RootMarks, RunFold, RunMarks, RunStanding};
 pub use sagas::PastSagaStep;

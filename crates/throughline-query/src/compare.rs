@@ -136,6 +136,11 @@ impl TraceQuery {
         })
     }
 
+    /// In how many things it is like another run: values and attributes that were recorded, and steps.
+    pub fn in_common(&self, other: &Self) -> usize {
+        Traits::of(self, None).in_common(&Traits::of(other, None))
+    }
+
     fn divergence_before(&self, good: &Self, cause: Option<Span<'_>>) -> Option<Divergence> {
         let first = self.diff(good).first_divergence?;
         // What ended in the same way as the run is not where it left the way.

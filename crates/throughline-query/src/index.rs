@@ -8,7 +8,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::OnceLock;
 
 use super::problem::{Problem, ProblemKind, Problems};
-use throughline_model::fold::Position;
+use throughline_model::fold::{Position, root_event};
 use throughline_model::{SpanId, Status, TraceEvent, TraceId};
 
 /// Stands for "no span". Indices are `u32`: four thousand million events do not fit into memory.
@@ -27,6 +27,8 @@ pub(super) struct Index {
     child_starts: Vec<u32>,
     /// Spans without a parent, in order.
     pub(super) tops: Vec<u32>,
+    /// The span of the root event, if there is one.
+    pub(super) root: Option<u32>,
     ids: Ids,
     pub(super) problems: Vec<Problem>,
     outline: OnceLock<Outline>,
@@ -176,6 +178,7 @@ impl Index {
             children: Vec::new(),
             child_starts: Vec::new(),
             tops: Vec::new(),
+            root: None,
             ids,
             problems: Vec::new(),
             outline: OnceLock::new(),
@@ -191,6 +194,7 @@ impl Index {
         index.adopt(events, &parents, &mut problems);
         index.cut_cycles(events, &mut problems);
         index.list_children();
+        index.find_root(events);
         index.look_at_roots(events, &mut problems);
         index.problems = problems.into_list();
         index
@@ -305,6 +309,14 @@ impl Index {
             }
         }
         self.child_starts = starts;
+    }
+
+    fn find_root(&mut self, events: &[TraceEvent]) {
+        let all = || self.timeline.iter().map(|at| &events[*at as usize]);
+        // Most runs begin with it.
+        let root = all().next().filter(|first| first.is_root() && !first.has_remote_parent());
+        let root = root.or_else(|| root_event(all()));
+        self.root = root.and_then(|root| self.find(root.span_id));
     }
 
     fn look_at_roots(&self, events: &[TraceEvent], problems: &mut Problems) {

@@ -142,11 +142,10 @@ impl TraceQuery {
         self.index.find(id).map(|index| self.at(index))
     }
 
-    /// The root span of the run. Where it is missing, the first span without a parent stands in; `None` only
-    /// where there are no events.
+    /// The root span of the run, by which it stands: that of its [root event](throughline_model::fold::root_event). Where it
+    /// is missing, the first span without a parent stands in; `None` only where there are no events.
     pub fn root(&self) -> Option<Span<'_>> {
-        let mut tops = self.tops();
-        tops.clone().find(|top| top.first_event().is_root()).or_else(|| tops.next())
+        self.index.root.map(|root| self.at(root)).or_else(|| self.tops().next())
     }
 
     /// The spans directly below this one, in the order in which they began.

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use futures_timer::Delay;
 use futures_util::future::{Either, select};
-use throughline_model::fold::{History, RunFold, by_span};
+use throughline_model::fold::{History, RunFold, by_span, root_event};
 use throughline_model::names::{self, errors};
 use throughline_model::{ErrorInfo, InstanceId, Moment, RunState, SpanId, Status, Text, TraceEvent, TraceId};
 
@@ -86,7 +86,7 @@ async fn close(hub: &Hub, events: &[TraceEvent], reason: &str) -> Result<(), Not
     let retried: HashSet<SpanId> =
         events.iter().filter(|event| event.is_detached()).flat_map(TraceEvent::retried).collect();
     let spans = by_span(events);
-    let root = events.iter().filter(|event| event.is_root()).min_by_key(|event| event.order());
+    let root = root_event(events);
     let decides = |span: &&Vec<&TraceEvent>| match root {
         Some(root) => {
             let id = span[0].span_id;

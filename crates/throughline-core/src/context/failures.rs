@@ -1,12 +1,13 @@
 //! [`Failures`]: what failed in a span, for as long as its error may be on the way up.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
 use super::current::{Turn, last_turn};
 use throughline_model::fold::{Agreement, agreement};
-use throughline_model::{ErrorInfo, Link, Moment, StepError, Text, names::errors};
+use throughline_model::{ErrorInfo, Link, Moment, Relation, StepError, Text, names::errors};
 
 /// How many are kept of a span. Only those can be so many that fail beside each other.
 const KEPT: usize = 32;
@@ -14,25 +15,67 @@ const KEPT: usize = 32;
 /// How many of those that were tolerated are kept, in case that they were not.
 const OVER: usize = 4;
 
-/// Where in memory the future of a step is.
+/// Beside how many failures at most a step says that it began.
+const NAMED_BESIDE: usize = 4;
+
+/// How many steps of this process have failed.
+static FAILED: AtomicU64 = AtomicU64::new(0);
+
+/// When the future of a step was made: how many had failed by then. Code that continues after a failure makes its next step
+/// after it, as a rule.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Made(u64);
+
+impl Made {
+    pub(super) fn now() -> Self {
+        Self(FAILED.load(Ordering::Relaxed))
+    }
+}
+
+impl Default for Made {
+    /// After whatever has failed, for that is what is assumed.
+    fn default() -> Self {
+        Self(u64::MAX)
+    }
+}
+
+/// Where the future of a step is: where in memory, and who is woken for it, which each in a set of futures has for itself.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Place(Range<usize>);
+pub(super) struct Place {
+    memory: Range<usize>,
+    /// Zero if that is not known.
+    woken: usize,
+    made: Made,
+}
 
 impl Place {
     /// That of a future which is pinned.
-    pub(super) fn of<T>(pinned: &T) -> Self {
-        let start = std::ptr::from_ref(pinned).addr();
-        Self(start..start.saturating_add(size_of::<T>()))
+    pub(super) fn of<T>(pinned: &T, waker: &Waker) -> Self {
+        Self { memory: memory_of(pinned), woken: waker.data().addr(), made: Made::default() }
+    }
+
+    pub(super) fn made(self, made: Made) -> Self {
+        Self { made, ..self }
     }
 
     fn overlaps(&self, other: &Self) -> bool {
-        self.0.start < other.0.end && other.0.start < self.0.end
+        overlap(&self.memory, &other.memory)
     }
 
     /// Whether another one is a part of this one, as far as that is known.
     fn may_hold(&self, other: &Self) -> bool {
-        self.0.is_empty() || self.0.start <= other.0.start && other.0.end <= self.0.end
+        let (own, other) = (&self.memory, &other.memory);
+        own.is_empty() || own.start <= other.start && other.end <= own.end
     }
+}
+
+fn memory_of<T: ?Sized>(value: &T) -> Range<usize> {
+    let start = std::ptr::from_ref(value).addr();
+    start..start.saturating_add(size_of_val(value))
+}
+
+fn overlap(one: &Range<usize>, other: &Range<usize>) -> bool {
+    one.start < other.end && other.start < one.end
 }
 
 /// Which error it is, if that can be told: where in memory the innermost of its errors is. In a box an error stays where it is on
@@ -47,11 +90,12 @@ impl Identity {
         // A chain may go round in a circle.
         const LONGEST: usize = 256;
         let all = std::iter::successors(error.as_error(), |error| error.source()).take(LONGEST);
-        let place = all.last().filter(|innermost| size_of_val(*innermost) > 0).map(|innermost| {
-            let start = std::ptr::from_ref(innermost).addr();
-            Place(start..start + size_of_val(innermost))
+        let innermost = all.last().map(|innermost| {
+            let boxed = innermost.downcast_ref().and_then(std::io::Error::get_ref);
+            boxed.map_or_else(|| memory_of(innermost), memory_of)
         });
-        Self(place.filter(|place| !place.overlaps(&Place::of(error))).map(|place| place.0.start))
+        let is_elsewhere = |memory: &Range<usize>| !memory.is_empty() && !overlap(memory, &memory_of(error));
+        Self(innermost.filter(is_elsewhere).map(|memory| memory.start))
     }
 
     fn is(self, other: Self) -> bool {
@@ -86,8 +130,8 @@ impl From<ErrorInfo> for Caught {
 /// Code that continues after a failure has tolerated it. To tell that from what runs beside the failed step, as in a `join!`,
 /// the places of their futures are compared: a branch keeps its place for as long as the others run, while the next step of
 /// the same code takes the place that the failed one left. So a failure is forgotten when something begins in its place.
-/// Boxes are anywhere: what a task begins in one, or after one failed, counts as the same code. A failure that was forgotten is
-/// remembered by the very same error.
+/// Boxes are anywhere: what a task begins in one, or after one failed, counts as the same code, unless its future was made before
+/// the failure or is woken by itself, as each of a set is. A failure that was forgotten is remembered by the very same error.
 #[derive(Default)]
 pub(super) struct Failures {
     any: AtomicBool,
@@ -105,6 +149,8 @@ pub(super) struct Failure {
     pub(super) started: Moment,
     pub(super) ended: Moment,
     pub(super) place: Place,
+    /// How many had failed before.
+    pub(super) nth: u64,
     /// The task that it happened in.
     pub(super) task: Option<tokio::task::Id>,
     /// During which poll it happened, if it was in one.
@@ -115,6 +161,21 @@ pub(super) struct Failure {
     pub(super) is_followed: bool,
     /// Whether the code seems to have continued after it.
     pub(super) is_over: bool,
+}
+
+impl Failure {
+    /// Counts a step that has just failed, and says how many had before.
+    pub(super) fn count() -> u64 {
+        FAILED.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether it is known that something which began later ran beside it, as branches of a `join!` do that fail at once.
+    fn was_beside(&self, place: &Place, task: Option<tokio::task::Id>) -> bool {
+        let was_made_before = place.made.0 <= self.nth;
+        let (own, other) = (self.place.woken, place.woken);
+        let is_in_a_set = self.task == task && own != other && own != 0 && other != 0;
+        (was_made_before || is_in_a_set) && !self.place.overlaps(place)
+    }
 }
 
 /// How something ended that did not succeed.
@@ -134,15 +195,22 @@ impl Failures {
         self.any.load(Ordering::Relaxed)
     }
 
-    /// Something begins in the span, which is `around` it, at this place.
-    pub(super) fn begun(&self, place: &Place, around: &Place) {
+    /// Something begins in the span, which is `around` it, at this place. What is known to have failed beside it is linked, if
+    /// that is not too much to say.
+    pub(super) fn begun(&self, place: &Place, around: &Place) -> Vec<Link> {
+        let mut beside = Vec::new();
         if self.has_any() {
             let task = tokio::task::try_id();
             let mut list = self.list();
             for failure in list.iter_mut() {
+                let was_beside = failure.was_beside(place, task);
                 let is_inline = around.may_hold(place) && around.may_hold(&failure.place);
-                failure.is_over |= failure.place.overlaps(place) || !is_inline && failure.task == task;
+                let is_same_code = !is_inline && failure.task == task && !was_beside;
+                failure.is_over |= failure.place.overlaps(place) || is_same_code;
                 failure.is_followed = true;
+                if was_beside && !failure.is_over && failure.how == How::Failed {
+                    beside.push(Link { rel: Relation::Beside, ..failure.link.clone() });
+                }
             }
             let over = list.iter().filter(|failure| failure.is_over).count();
             let mut too_many = over.saturating_sub(OVER);
@@ -152,7 +220,11 @@ impl Failures {
                 !is_one_too_many && (!failure.is_over || failure.identity.is_known())
             });
             self.any.store(!list.is_empty(), Ordering::Relaxed);
+            if beside.len() > NAMED_BESIDE {
+                beside.clear();
+            }
         }
+        beside
     }
 
     /// Something failed in the span.
@@ -234,12 +306,19 @@ fn cause_in<'f>(
             // Of those that failed beside each other the first one counts, of attempts the last one. Where the error reports
             // several different ones, they are no attempts at the same thing.
             let is_alike = failure.error.message == before.error.message || failure.name == before.name;
-            let is_attempt = is_alike && !failure.undoes && failure.started >= before.ended;
+            let is_later =
+                failure.started >= before.ended && !before.was_beside(&failure.place, failure.task);
+            let is_attempt = is_alike && !failure.undoes && is_later;
             // Of what is called the same any may be the one that counts; else it is the very same error, if that is there.
             let [is_it, was_it] = [failure, before].map(is_the_same);
-            match is_it == was_it || failure.name == before.name {
-                true => agreement > known || agreement == known && is_attempt,
-                false => is_it,
+            // Memory that was freed may be used again: what was not put up with is likelier to be it, unless it is known to be another.
+            let is_forgotten = failure.is_over != before.is_over;
+            let are_known = failure.identity.is_known() && before.identity.is_known();
+            if is_it != was_it && failure.name != before.name && (are_known || !is_forgotten) {
+                is_it
+            } else {
+                let is_preferred = if is_forgotten { before.is_over } else { is_attempt };
+                agreement > known || agreement == known && is_preferred
             }
         });
         if is_better {

@@ -162,7 +162,7 @@ impl<F: Future<Output = T>, T> Future for TraceFuture<F, T> {
 
 impl<F: Future<Output = T>, T> TraceFuture<F, T> {
     fn poll_recorded(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, NotRecorded>> {
-        let place = Place::of(&*self);
+        let place = Place::of(&*self, cx.waker());
         let mut this = self.project();
         loop {
             match this.state {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use throughline_model::fold::{History, PastSpan};
+use throughline_model::fold::{History, PastSpan, root_event};
 use throughline_model::names::attrs;
 use throughline_model::{
     InstanceId, RunState, RunSummary, Status, StepError, TraceEvent, TraceId, TraceReader,
@@ -85,7 +85,7 @@ pub(super) async fn prepare(
     let hub = Arc::clone(&asked.hub);
     let reader = Arc::clone(&hub.readers.as_ref().ok_or(NotRecorded::NoStore)?.reader);
     let events = events(&*reader, trace_id).await?;
-    let root = events.iter().find(|event| event.is_root()).ok_or(NotRecorded::NoSuchRun(trace_id))?;
+    let root = root_event(&events).ok_or(NotRecorded::NoSuchRun(trace_id))?;
     let history = History::of(&events);
     let root_span = history.span(root.span_id).ok_or(NotRecorded::NoSuchRun(trace_id))?;
     let (next_seq, started) = (root_span.next_seq, root_span.started);

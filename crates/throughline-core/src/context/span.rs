@@ -261,6 +261,7 @@ impl Span {
             started: self.started,
             ended: at,
             place: self.place.clone(),
+            nth: Failure::count(),
             task: tokio::task::try_id(),
             turn: current::turn(),
             undoes: self.tags.iter().any(|tag| tag == names::tags::COMPENSATION),

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Map, Value};
 
 use super::failure::NotRecorded;
-use super::failures::{Failures, Place};
+use super::failures::{Failures, Made, Place};
 use super::keyed::{RunClaims, Unique};
 use super::propagation::{self, Propagation};
 use super::resumption::Resumption;
@@ -53,7 +53,7 @@ impl Details {
 
 /// A span that is about to be opened.
 pub(super) enum SpanSpec {
-    Step { context: TraceContext, label: Label, details: Option<Box<Details>> },
+    Step { context: TraceContext, label: Label, details: Option<Box<Details>>, made: Made },
     Run(Box<RunSpec>),
 }
 
@@ -81,6 +81,7 @@ pub(super) struct RunSpec {
     /// What is held for as long as the run is at work.
     pub(super) claims: Option<Box<RunClaims>>,
     pub(super) details: Details,
+    pub(super) made: Made,
 }
 
 /// What is known of the run to resume.
@@ -110,6 +111,7 @@ impl RunSpec {
             resumed: None,
             claims: None,
             details: Details::default(),
+            made: Made::now(),
         }
     }
 }
@@ -132,12 +134,15 @@ impl SpanSpec {
     /// Opens the span, whose future is at this place; its start is to be emitted.
     pub(super) fn open(self, place: Place) -> Result<StartedSpan, NotRecorded> {
         match self {
-            Self::Step { context, label, details } => {
+            Self::Step { context, label, details, made } => {
                 let parent = current::parent_for(&context.0);
                 let run = Arc::clone(&parent.run);
-                Ok(child(parent, run, label, details, place))
+                Ok(child(parent, run, label, details, place.made(made)))
             }
-            Self::Run(spec) => spec.open(place),
+            Self::Run(spec) => {
+                let place = place.made(spec.made);
+                spec.open(place)
+            }
         }
     }
 }
@@ -165,7 +170,10 @@ fn child(
 ) -> StartedSpan {
     // To undo what was done is no way to continue.
     if !details.as_deref().is_some_and(Details::undoes) {
-        parent.failures.begun(&place, &parent.place);
+        let beside = parent.failures.begun(&place, &parent.place);
+        if !beside.is_empty() {
+            details.get_or_insert_default().links.extend(beside);
+        }
     }
     let attrs = parent.attrs_with(details.as_deref_mut().map(|details| &mut details.attrs));
     let before =
@@ -301,7 +309,8 @@ impl RunSpec {
             request_id.clone_from(&caller.0.run.request_id);
             let (trace_id, span_id) = (caller.0.run.trace_id, caller.0.id);
             details.links.push(Link { rel: Relation::CausedBy, trace_id: Some(trace_id), span_id });
-            caller.0.failures.begun(&above.place, &caller.0.place);
+            // Those of another run are no concern of the new one.
+            drop(caller.0.failures.begun(&above.place, &caller.0.place));
             (above.parent_span_id, above.parent_trace_id) = (Some(span_id), Some(trace_id));
             above.caller = Some(caller.0);
         }

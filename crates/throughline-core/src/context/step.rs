@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Map;
 
 use super::failure::NotRecorded;
-use super::failures::Caught;
+use super::failures::{Caught, Made};
 use super::future::{Capture, Deferred, TraceFuture};
 use super::span::Label;
 use super::spec::{Details, SpanSpec};
@@ -206,7 +206,12 @@ impl Step {
     }
 
     pub(super) fn spec(self) -> SpanSpec {
-        SpanSpec::Step { context: self.context, label: self.label, details: Some(self.details) }
+        SpanSpec::Step {
+            context: self.context,
+            label: self.label,
+            details: Some(self.details),
+            made: Made::now(),
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::support::{ended, open, started};
 
+mod at_once;
 mod ways;
 
 #[derive(Debug, Clone, thiserror::Error)]

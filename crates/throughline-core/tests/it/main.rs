@@ -15,6 +15,7 @@ mod delivery;
 mod destinations;
 mod edges;
 mod failed_by;
+mod good_beside;
 mod inline;
 mod interleavings;
 mod keys;

@@ -38,6 +38,7 @@ mod words;
 
 use agreement::echoes;
 pub use agreement::{Agreement, agreement, may_be_chance};
+use attempts::is_work;
 pub use record::SpanFacts;
 pub use vague::says_why;
 pub use words::is_time_out;
@@ -111,6 +112,10 @@ pub struct Causes<'e> {
     /// Whether something below failed, or was cancelled, that is neither compensation nor a retried attempt.
     failure_below: Vec<bool>,
     cancellation_below: Vec<bool>,
+    /// How many of the steps directly inside failed.
+    failed_inside: Vec<u32>,
+    /// Whether any span says that it began beside one that had failed.
+    has_any_beside: bool,
 }
 
 /// Among how many of the last failures it is looked for one that only aftermath followed, if the error around it says why.
@@ -138,6 +143,8 @@ impl<'e> Causes<'e> {
             last_work: vec![0; len],
             failure_below: vec![false; len],
             cancellation_below: vec![false; len],
+            failed_inside: vec![0; len],
+            has_any_beside: record.spans.iter().any(|span| !span.beside.is_empty()),
             record,
         };
         causes.follow_retries();
@@ -169,7 +176,24 @@ impl<'e> Causes<'e> {
     /// Whether the span around it began other work after this one had ended.
     pub fn is_tolerated(&self, span: u32) -> bool {
         let facts = &self.record.spans[span as usize];
-        facts.parent.is_some_and(|parent| self.last_work[parent as usize] > facts.ended)
+        let Some(parent) = facts.parent else { return false };
+        if self.last_work[parent as usize] <= facts.ended {
+            return false;
+        }
+        // What ran beside it was not begun because of what came of it.
+        !self.has_any_beside
+            || self
+                .work_since(parent, span)
+                .any(|later| !self.record.spans[later as usize].beside.contains(&span))
+    }
+
+    /// The work that was begun in a span after something in it had ended, the last first.
+    fn work_since(&self, around: u32, inside: u32) -> impl Iterator<Item = u32> {
+        let ended = self.record.spans[inside as usize].ended;
+        let children = self.record.children(around).iter().rev().copied();
+        children
+            .take_while(move |child| self.record.spans[*child as usize].began > ended)
+            .filter(|child| is_work(&self.record.spans[*child as usize]))
     }
 
     fn follow_retries(&mut self) {
@@ -223,6 +247,7 @@ impl<'e> Causes<'e> {
             {
                 let (parent, status) = (parent as usize, facts.status);
                 self.failure_below[parent] |= self.failure_below[at] || status == Status::Failed;
+                self.failed_inside[parent] += u32::from(status == Status::Failed && is_work(facts));
                 self.cancellation_below[parent] |= self.cancellation_below[at] || status == Status::Cancelled;
             }
         }

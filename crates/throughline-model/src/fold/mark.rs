@@ -34,6 +34,8 @@ pub struct Mark<K> {
     pub status: Status,
     /// Whether it is a [root event](TraceEvent::is_root).
     pub is_root: bool,
+    /// Whether its span [has a parent in another process](TraceEvent::has_remote_parent).
+    pub has_remote_parent: bool,
     /// How long the span took that it ends.
     pub duration_us: Option<u64>,
     /// The service that emitted it.
@@ -52,6 +54,7 @@ impl<K> Mark<K> {
             position: Position::of(event),
             status: event.status,
             is_root: event.is_root(),
+            has_remote_parent: event.has_remote_parent(),
             duration_us: event.duration_us,
             service: event.service.clone(),
             workflow: event.workflow.clone(),

@@ -3,10 +3,17 @@
 use super::{Change, Mark, Position, RootMarks, SpanFold, Spans};
 use crate::{SpanId, TraceEvent};
 
+/// The event that says which span is the root span: the earliest root event. Those whose parent is in another process come after
+/// all others, for the clock of that process may be behind: what began the run names no parent.
+pub fn root_event<'e>(events: impl IntoIterator<Item = &'e TraceEvent>) -> Option<&'e TraceEvent> {
+    let roots = events.into_iter().filter(|event| event.is_root());
+    roots.min_by_key(|event| (event.has_remote_parent(), Position::of(event)))
+}
+
 /// What the state of a run is read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Root<K> {
-    /// The span of the earliest root event.
+    /// The span of the root event.
     Span(Box<RootSpan<K>>),
     /// All spans, for no root event has come.
     Unknown(Rootless<K>),
@@ -14,8 +21,8 @@ pub(super) enum Root<K> {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RootSpan<K> {
-    /// The earliest root event.
-    pub(super) earliest: Mark<K>,
+    /// The [root event](root_event).
+    pub(super) event: Mark<K>,
     pub(super) span: SpanFold<Mark<K>>,
 }
 
@@ -37,7 +44,7 @@ impl<K: Clone> Root<K> {
     pub(super) fn of_marks(marks: RootMarks<K>) -> Self {
         let mut span = SpanFold::new(marks.head);
         span.add(marks.last);
-        Self::Span(Box::new(RootSpan { earliest: marks.root, span }))
+        Self::Span(Box::new(RootSpan { event: marks.root, span }))
     }
 
     /// Adds an event of the run. Says whether its span is the root span from now on, and earlier events of it were
@@ -49,17 +56,19 @@ impl<K: Clone> Root<K> {
         mark: impl Fn() -> Mark<K>,
     ) -> (Change, bool) {
         let is_root = event.is_root();
+        let comes_before =
+            |other: &Mark<K>| (event.has_remote_parent(), at) < (other.has_remote_parent, other.position);
         match self {
             Self::Span(root) if root.span_id() == event.span_id => {
                 let mut change = root.span.add(mark());
-                if is_root && at < root.earliest.position {
-                    root.earliest = mark();
+                if is_root && comes_before(&root.event) {
+                    root.event = mark();
                     change = Change::Everything;
                 }
                 (change, false)
             }
-            Self::Span(root) if is_root && at < root.earliest.position => {
-                **root = RootSpan { earliest: mark(), span: SpanFold::new(mark()) };
+            Self::Span(root) if is_root && comes_before(&root.event) => {
+                **root = RootSpan { event: mark(), span: SpanFold::new(mark()) };
                 (Change::Everything, true)
             }
             Self::Span(_) => (Change::Nothing, false),
@@ -70,7 +79,7 @@ impl<K: Clone> Root<K> {
                     span.add(known.first().clone());
                     span.add(known.last().clone());
                 }
-                *self = Self::Span(Box::new(RootSpan { earliest: mark(), span }));
+                *self = Self::Span(Box::new(RootSpan { event: mark(), span }));
                 (Change::Everything, false)
             }
             Self::Unknown(rootless) => (rootless.add(mark()), false),
@@ -104,7 +113,7 @@ impl<K: Clone> Root<K> {
 
 impl<K: Clone> RootSpan<K> {
     fn span_id(&self) -> SpanId {
-        self.earliest.span_id()
+        self.event.span_id()
     }
 }
 

@@ -10,10 +10,10 @@ impl<K: Clone> RunFold<K> {
         self.started
     }
 
-    /// The earliest [root event](crate::TraceEvent::is_root), whose span is the root span; `None` while none has come.
+    /// The [root event](super::root_event), whose span is the root span; `None` while none has come.
     pub fn root(&self) -> Option<&Mark<K>> {
         match &self.root {
-            Root::Span(root) => Some(&root.earliest),
+            Root::Span(root) => Some(&root.event),
             Root::Unknown(_) => None,
         }
     }

@@ -10,8 +10,9 @@ impl RunSummary {
     ///
     /// This is the definition that every store is held to:
     ///
-    /// - The **root span** is the span of the earliest [root event](TraceEvent::is_root). If there are several
-    ///   root spans, the others are steps like any other.
+    /// - The **root span** is the span of the earliest [root event](TraceEvent::is_root); one that
+    ///   [has a parent in another process](TraceEvent::has_remote_parent) only if there is no other. If there are several root
+    ///   spans, the others are steps like any other.
     /// - The **state** is the status of the root span's last event, that with the greatest `seq`. If that is
     ///   `pending` (a start, or a resumption), the liveness of the instance that emitted it decides between
     ///   running, interrupted and unfinished.
@@ -49,12 +50,12 @@ impl<E: Clone + Deref<Target = TraceEvent>> RunFold<E> {
     pub fn of(events: impl IntoIterator<Item = E>) -> Self {
         let events: Vec<E> = events.into_iter().collect();
         let mut fold = Self::new();
-        // With the earliest root event in it the root span stays what it is, and with all detached events in it nothing
-        // is found to be detached later: what `add` calls missing comes with the rest.
+        // With the root event in it the root span stays what it is, and with all detached events in it nothing is found to be
+        // detached later: what `add` calls missing comes with the rest.
         let roots = events.iter().filter(|event| event.is_root());
-        let earliest = roots.min_by_key(|event| Position::of(event));
+        let root = roots.min_by_key(|event| (event.has_remote_parent(), Position::of(event)));
         let detached = events.iter().filter(|event| event.is_detached());
-        for event in earliest.into_iter().chain(detached).chain(&events) {
+        for event in root.into_iter().chain(detached).chain(&events) {
             let _ = fold.add(event.clone(), event);
         }
         fold

@@ -111,7 +111,9 @@ fn by_the_book(events: &[TraceEvent]) -> Option<RunSummary> {
     ordered.iter().for_each(|event| spans.entry(event.span_id).or_default().push(event));
     spans.values_mut().for_each(|span| span.sort_by_key(|event| place_in_span(event)));
     let earliest = *ordered.first()?;
-    let root = ordered.iter().find(|event| event.is_root()).map(|root| &spans[&root.span_id]);
+    let roots = || ordered.iter().filter(|event| event.is_root());
+    let root = roots().find(|event| !event.has_remote_parent()).or_else(|| roots().next());
+    let root = root.map(|root| &spans[&root.span_id]);
     let last_of = |span: &SpanId| *spans[span].last().unwrap();
     let detached: BTreeSet<SpanId> =
         events.iter().filter(|event| event.is_detached()).map(|event| event.span_id).collect();

@@ -358,6 +358,7 @@ macro_rules! store_conformance {
             a_run_resumed_after_its_end_is_open_again,
             a_run_starts_with_its_earliest_event_whoever_emitted_it,
             the_earliest_root_decides,
+            a_root_that_began_elsewhere_decides_only_without_another,
             a_run_has_not_ended_before_the_jobs_it_put_into_a_queue,
             a_run_without_a_root_is_summarised_from_its_events,
             a_workflow_inside_a_request_names_the_run,

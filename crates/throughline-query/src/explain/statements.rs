@@ -45,6 +45,8 @@ pub enum Says {
     Recorded,
     /// Another failure has a cause of its own: putting one right will not be enough.
     Independent,
+    /// Another failure has the same error, and may have the same cause.
+    SameErrorBeside,
     /// A step succeeded though something in it failed or was given up, and its output went into the origin, was empty, or is
     /// not known.
     HiddenFailure,
@@ -257,6 +259,12 @@ impl<'q> Saying<'q> {
             match failure.outcome {
                 FailureOutcome::Independent if self.explanation.verdict == Verdict::Failed => {
                     let when = if is_before { "before it" } else { "after it" };
+                    if own.is_some() && own == span.error() {
+                        let text =
+                            format!("{name} failed {when} with the same error: what helps one may help both");
+                        self.say(Says::SameErrorBeside, Certainty::Inferred, text, &[span, self.cause]);
+                        continue;
+                    }
                     let text = format!(
                         "{name} failed {when}, for a reason of its own{}: fixing one will not be enough",
                         span.error().map_or_else(String::new, |error| format!(" ({})", with_sources(error)))

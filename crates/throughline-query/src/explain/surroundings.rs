@@ -274,6 +274,8 @@ pub(super) fn other_failures(
     let failed_at = cause.map_or(u32::MAX, |cause| cause.end_place());
     let message = |span: Span<'_>| span.error().map(|error| error.message.clone());
     let is_another = |span: Span<'_>| cause.is_none_or(|cause| message(cause) != message(span));
+    // What the cause says itself, whatever passed it on says for that reason.
+    let is_in_cause = |span: Span<'_>| cause.is_some_and(|cause| tells_of(cause, span));
     let ground = found.and_then(|found| found.steps.last()).map(|(_, ground)| *ground);
     let stands_for_all =
         matches!(ground, Some(Ground::LastFailure | Ground::NothingAfter | Ground::OneOfSeveral));
@@ -304,7 +306,8 @@ pub(super) fn other_failures(
             };
             // And what was dropped was dropped from outside.
             matches!(parent.status(), Status::Success | Status::Cancelled)
-                || (causes.is_tolerated(span) && !(on_path[at] && is_another(span) && tells_of(parent, span)))
+                || (causes.is_tolerated(span)
+                    && !(on_path[at] && is_another(span) && tells_of(parent, span) && !is_in_cause(span)))
                 || tolerated[parent.index as usize]
                 || !is_meant(span)
                 || failed_by_itself()

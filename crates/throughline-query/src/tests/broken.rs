@@ -4,7 +4,7 @@ use super::builder::{Story, name};
 use crate::TraceQuery;
 use crate::{Problem, ProblemKind, Style};
 use throughline_model::names;
-use throughline_model::{SpanId, Status, TraceEvent, TraceId};
+use throughline_model::{Liveness, RunSummary, SpanId, Status, TraceEvent, TraceId};
 
 fn kinds(query: &TraceQuery) -> Vec<(ProblemKind, usize)> {
     query.problems().iter().map(|problem| (problem.kind, problem.count)).collect()
@@ -214,6 +214,37 @@ fn a_remote_parent_that_is_not_here_makes_a_root_and_one_that_is_here_a_child() 
     assert_eq!(query.root().unwrap().id(), root);
     assert_eq!(query.span(step).unwrap().parent().unwrap().id(), root);
     assert!(query.problems().is_empty());
+}
+
+#[test]
+fn a_run_stands_by_the_same_span_in_lists_and_on_its_page_where_a_caller_is_recorded_too() {
+    let stand_alike = |events: &[TraceEvent], root: SpanId| {
+        let listed = RunSummary::of(events, |_| Liveness::Dead).unwrap();
+        let query = TraceQuery::new(events.to_vec()).with_liveness(|_| Liveness::Dead);
+        assert_eq!(query.root().unwrap().id(), root);
+        assert_eq!(listed.root.as_ref().unwrap().span_id, root);
+        let shown = query.summary().unwrap();
+        assert_eq!(
+            (shown.state, &shown.cause, &shown.workflow),
+            (listed.state, &listed.cause, &listed.workflow)
+        );
+    };
+    let mut s = Story::new("loan-1");
+    let caller = s.wait(100).open(None, names::HTTP_REQUEST);
+    let call = s.wait(1).open(caller, "dependency:http");
+    // The clock of the service that is called is behind.
+    let callee = s.wait(-50).open(call, names::HTTP_REQUEST);
+    s.last(|event| event.tags.push(names::tags::REMOTE_PARENT.into()));
+    let lost = s.wait(1).open(callee, "stage:look-up");
+    s.wait(1).fail(lost, "NotFound", "no such loan");
+    s.wait(1).fail(callee, "NotFound", "no such loan");
+    s.last(|event| event.tags.push(names::tags::REMOTE_PARENT.into()));
+    s.wait(50).ok(call).wait(1).ok(caller);
+    stand_alike(&s.events, caller);
+    // Of the caller nothing but the call itself was recorded.
+    let mut events = s.events;
+    events.retain(|event| event.span_id != caller);
+    stand_alike(&events, callee);
 }
 
 /// Spans that are parents as `parent` says, each with a start and an end.

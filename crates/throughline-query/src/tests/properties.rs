@@ -141,8 +141,8 @@ proptest! {
     fn a_run_stands_as_the_fold_says_if_its_root_is_known(events in soup()) {
         let query = query(events);
         let Some(listed) = RunSummary::of(query.ordered_events(), liveness) else { return Ok(()) };
-        let root = query.ordered_events().find(|event| event.is_root()).map(|event| event.span_id);
-        if root.is_some() && root == query.root().map(|root| root.id()) {
+        if let Some(root) = &listed.root {
+            prop_assert_eq!(query.root().map(|span| span.id()), Some(root.span_id));
             let mut queried = query.summary().unwrap();
             // A query works out what was not measured.
             queried.duration_us = listed.duration_us.and(queried.duration_us);

@@ -58,19 +58,55 @@ async fn a_step_that_fails_within_a_time_limit_of_tokio_is_named() {
 }
 
 #[tokio::test]
-async fn of_branches_that_share_an_error_one_is_named() {
-    let events = record(|ctx| async move {
-        let shared = Arc::new(silent());
-        let fails = |name| {
-            let (ctx, shared) = (&ctx, shared.clone());
-            async move { ctx.trace(name, async move { Err::<(), _>(shared) }).await.unwrap() }
-        };
-        let (one, other) = tokio::join!(fails("stage:a"), fails("stage:b"));
-        one.and(other)
-    })
-    .await;
-    let named = cause(&events);
-    assert!(named == ["stage:a"] || named == ["stage:b"], "it is one error, and nobody can tell: {named:?}");
+async fn an_error_is_not_taken_for_one_that_was_put_up_with_and_in_whose_memory_it_is() {
+    for is_typed in [false, true] {
+        let events = record(|ctx| async move {
+            let refused = || anyhow::anyhow!("connection refused");
+            drop(ctx.trace("stage:cache", async { Err::<(), _>(refused()) }).await.unwrap());
+            pass(&ctx).await;
+            let step = ctx.step("stage:persist").run(|ctx| async move {
+                if is_typed {
+                    let asked = ctx.trace("stage:ask", async { Err::<(), _>("connection refused") });
+                    asked.await.unwrap().map_err(anyhow::Error::msg)
+                } else {
+                    ctx.trace("stage:ask", async { Err::<(), _>(refused()) }).await.unwrap()
+                }
+                .context("beginning a transaction")
+            });
+            step.await.unwrap().context("closing the day")
+        })
+        .await;
+        assert_eq!(cause(&events), ["stage:persist"]);
+        assert_eq!(causes(&events, "stage:persist"), ["stage:ask"]);
+    }
+}
+
+async fn pass(ctx: &TraceContext) {
+    ctx.trace_infallible("stage:validate", async {}).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_error_of_the_standard_library_is_known_by_what_is_in_it() {
+    for returned in [0, 1] {
+        let events = record(|ctx| async move {
+            let gate = Notify::new();
+            let full = || std::io::Error::other("quota exceeded");
+            let step = |name: &'static str, is_first: bool| {
+                let (ctx, gate) = (&ctx, &gate);
+                ctx.trace(name, async move {
+                    if !is_first {
+                        gate.notified().await;
+                    }
+                    gate.notify_one();
+                    Err::<(), _>(full())
+                })
+            };
+            let (a, b) = tokio::join!(step("stage:a", true), step("stage:b", false));
+            if returned == 0 { a.unwrap() } else { b.unwrap() }
+        })
+        .await;
+        assert_eq!(cause(&events), [["stage:a", "stage:b"][returned]]);
+    }
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use super::record::SpanFacts;
+use super::vague::LONGEST;
 use super::{Causes, Suspect, words};
 use crate::names::DEPENDENCY_PREFIX;
 use crate::{ErrorInfo, Status};
@@ -95,9 +96,28 @@ impl<'e> Causes<'e> {
     /// thing.
     pub fn are_items(&self, one: u32, other: u32) -> bool {
         let [one_name, other_name] = [one, other].map(|span| tried_in(self.name(span)));
-        self.record.spans[one as usize].parent == self.record.spans[other as usize].parent
-            && kind_of(&one_name) == kind_of(&other_name)
-            && (one_name != other_name || self.is_next_item(one.max(other)))
+        let parent = self.record.spans[one as usize].parent;
+        parent == self.record.spans[other as usize].parent
+            && match kind_of(&one_name) == kind_of(&other_name) {
+                true => one_name != other_name || self.is_next_item(one.max(other)),
+                false => {
+                    area_of(&one_name) == area_of(&other_name)
+                        && parent.is_some_and(|parent| self.counts_what_failed(parent))
+                }
+            }
+    }
+
+    /// Whether the error of a span has the number of the failures directly inside it in it, and another that is larger: `2 of 3
+    /// exports failed`.
+    fn counts_what_failed(&self, around: u32) -> bool {
+        let failed = self.failed_inside[around as usize];
+        let error = self.record.spans[around as usize].error();
+        let message = error.map_or("", |error| error.message.as_str());
+        failed > 1 && message.len() <= LONGEST && {
+            let numbers =
+                || message.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok());
+            numbers().any(|number: u32| number == failed) && numbers().any(|number| number > failed)
+        }
     }
 
     /// Whether two failures are attempts at one thing.
@@ -149,8 +169,13 @@ impl<'e> Causes<'e> {
     }
 }
 
-fn is_work(facts: &SpanFacts<'_>) -> bool {
+pub(super) fn is_work(facts: &SpanFacts<'_>) -> bool {
     !facts.is_point && !facts.undoes
+}
+
+/// What kind of step it is by its name: `export` of `export:orders`.
+fn area_of(name: &str) -> &str {
+    name.split(':').next().unwrap_or_default()
 }
 
 /// The name of a step without the numbers in it: `item:` of `item:7`.

@@ -6,6 +6,9 @@ use crate::fold::Position;
 use crate::names::tags;
 use crate::{ErrorInfo, Relation, SpanId, Status, TraceEvent};
 
+/// Beside how many failures a span is known to have begun.
+const NAMED_BESIDE: usize = 8;
+
 /// What the rules about causes need to know of a span.
 #[derive(Debug, Clone)]
 pub struct SpanFacts<'e> {
@@ -30,6 +33,8 @@ pub struct SpanFacts<'e> {
     pub(super) failed_by: Option<u32>,
     /// Whether it ended with the error of a span of another run.
     pub(super) failed_elsewhere: bool,
+    /// What had failed beside it before it began.
+    pub(super) beside: Vec<u32>,
 }
 
 impl<'e> SpanFacts<'e> {
@@ -54,6 +59,7 @@ impl<'e> SpanFacts<'e> {
             retries: Vec::new(),
             failed_by: None,
             failed_elsewhere: false,
+            beside: Vec::new(),
         };
         facts.read(first, &find);
         for event in events {
@@ -107,7 +113,12 @@ impl<'e> SpanFacts<'e> {
                     self.failed_by = target().or(self.failed_by);
                     self.failed_elsewhere |= link.trace_id.is_some_and(|trace| trace != event.trace_id);
                 }
-                Relation::DecidedBy | Relation::CausedBy | Relation::Began | Relation::Other(_) => {}
+                Relation::Beside if self.beside.len() < NAMED_BESIDE => self.beside.extend(target()),
+                Relation::Beside
+                | Relation::DecidedBy
+                | Relation::CausedBy
+                | Relation::Began
+                | Relation::Other(_) => {}
             }
         }
     }

@@ -12,7 +12,7 @@ impl Causes<'_> {
     /// it or beside it, in the nearest place within `top`.
     ///
     /// That is one that ran at the same time and was not put up with; or, if something was gone, a panic before it, which leaves
-    /// locks poisoned and channels closed for good.
+    /// locks poisoned and channels closed for good. What cuts a connection is a panic alone: all else answers.
     pub(super) fn taken_along_by(&self, span: u32, top: u32) -> Option<u32> {
         let how = self.stopped(span)?;
         let mut around = Some(span);
@@ -63,7 +63,12 @@ impl Causes<'_> {
     /// Whether a failure ran at the same time as the branch of a span, or is a panic that left something behind.
     fn may_have_taken(&self, failure: u32, span: u32, branch: u32, how: Stopped) -> bool {
         let [failed, facts, branch] = [failure, span, branch].map(|span| &self.record.spans[span as usize]);
-        failed.began < facts.ended && branch.began < failed.ended
-            || how == Stopped::Gone && self.is_panic(failure) && failed.ended < facts.ended
+        let was_beside = failed.began < facts.ended && branch.began < failed.ended;
+        let is_panic_before = || self.is_panic(failure) && failed.ended < facts.ended;
+        match how {
+            Stopped::Cancelled => was_beside,
+            Stopped::Gone => was_beside || is_panic_before(),
+            Stopped::Cut => was_beside && is_panic_before(),
+        }
     }
 }

@@ -35,7 +35,7 @@ const FAILED: [&str; 26] = [
     "失敗しました",
 ];
 /// Words with which a clause says what was not done, and not why.
-const NOT_DONE: [&str; 28] = [
+const NOT_DONE: [&str; 39] = [
     "failed to",
     "unable to",
     "not able to",
@@ -64,6 +64,17 @@ const NOT_DONE: [&str; 28] = [
     "impossibile",
     "foi possível",
     "kon niet",
+    "not created",
+    "not provisioned",
+    "not deployed",
+    "not processed",
+    "not generated",
+    "not rendered",
+    "not imported",
+    "not exported",
+    "not uploaded",
+    "not published",
+    "not migrated",
 ];
 /// A clause of these words alone says nothing.
 const SAYS_NOTHING: [&str; 81] = [
@@ -318,6 +329,7 @@ mod tests {
             "worker died",
             "ERROR",
             "order 7 could not be priced",
+            "tenant t-9 was not provisioned",
             "Something went wrong, please try again later.",
             "HTTP 500: Internal Server Error",
             "502 Bad Gateway",

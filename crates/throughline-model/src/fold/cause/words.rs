@@ -74,10 +74,10 @@ fn has_any(words: &[String], of: &[&str]) -> bool {
 /// Words with which an error says that somebody ended something.
 const CANCELLED: [&str; 6] = ["cancelled", "canceled", "aborted", "interrupted", "terminated", "shutdown"];
 /// Words with which an error says that something is not there any more.
-const GONE: [&str; 6] = ["closed", "dropped", "disconnected", "poisoned", "poison", "hung up"];
+const GONE: [&str; 7] = ["closed", "dropped", "disconnected", "poisoned", "poison", "hung up", "broken pipe"];
 /// What work uses within a process, and can be taken from it there. What is gone with a connection may be the doing of those at
 /// its other end, unless that is said.
-const USED: [&str; 18] = [
+const USED: [&str; 19] = [
     "operation",
     "task",
     "context",
@@ -96,6 +96,16 @@ const USED: [&str; 18] = [
     "thread",
     "actor",
     "shutdown",
+    "pipe",
+];
+/// What a connection ends with whose other end is gone, which may be in this process and have panicked.
+const CUT: [&str; 6] = [
+    "connection reset",
+    "connection closed",
+    "connection aborted",
+    "unexpected end of file",
+    "unexpected eof",
+    "early eof",
 ];
 
 /// How an error says that the work was stopped.
@@ -105,6 +115,8 @@ pub(super) enum Stopped {
     Cancelled,
     /// Something that it used was gone: `channel closed`, `poisoned lock`.
     Gone,
+    /// The other end of a connection was gone: `connection reset by peer`.
+    Cut,
 }
 
 /// Whether an error says that the work was stopped, which most often somebody else did.
@@ -122,7 +134,8 @@ pub(super) fn stopped(error: &ErrorInfo) -> Option<Stopped> {
         let clauses = texts.flat_map(|text| text.split(|c: char| CLAUSES.contains(&c)).map(words));
         let is_about_it =
             |words: &Vec<String>| words.len() == 1 || words.iter().any(|word| USED.contains(&word.as_str()));
-        clauses.filter(is_about_it).find_map(|words| says(&words))
+        let cut = || clauses.clone().any(|words| has_any(&words, &CUT)).then_some(Stopped::Cut);
+        clauses.clone().filter(is_about_it).find_map(|words| says(&words)).or_else(cut)
     })
 }
 
@@ -321,7 +334,7 @@ mod tests {
 
     #[test]
     fn an_error_says_that_it_was_stopped_if_what_it_used_was_taken_from_it() {
-        use Stopped::{Cancelled, Gone};
+        use Stopped::{Cancelled, Cut, Gone};
         let of_kind = |kind: &'static str| ErrorInfo { kind: kind.into(), ..error("", &[]) };
         for (text, how) in [
             ("operation was cancelled", Cancelled),
@@ -332,6 +345,9 @@ mod tests {
             ("task 17 was cancelled", Cancelled),
             ("context canceled", Cancelled),
             ("connection reset by the shutdown of worker-2", Cancelled),
+            ("Broken pipe (os error 32)", Gone),
+            ("Connection reset by peer (os error 104)", Cut),
+            ("connection closed before the answer was complete", Cut),
             ("Cancelled", Cancelled),
         ] {
             assert_eq!(stopped(&error(text, &[])), Some(how), "{text}");
@@ -349,7 +365,6 @@ mod tests {
             "the account is closed",
             "the order was cancelled by the customer",
             "connection refused",
-            "connection closed before the answer was complete",
             "the hub is closed on Sunday",
             "card declined",
             "",
@@ -368,7 +383,9 @@ mod tests {
         for list in vague::LISTS
             .iter()
             .copied()
-            .chain([AFTERMATH, &TELLING, &CLEANING, &CANCELLED, &GONE, &USED, &OPPOSITE, REMOVING, SCRATCH])
+            .chain([
+                AFTERMATH, &TELLING, &CLEANING, &CANCELLED, &GONE, &USED, &CUT, &OPPOSITE, REMOVING, SCRATCH,
+            ])
             .chain([&TIME_OUT[..], &BUDGETED, &USED_UP])
         {
             let list = list.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");

@@ -188,6 +188,36 @@ pub fn the_earliest_root_decides<F: StoreFixture>() {
     });
 }
 
+pub fn a_root_that_began_elsewhere_decides_only_without_another<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let store = open(fixture).await;
+        let mut builder = run("caller").key("loan-1").instance(store.id);
+        let call = builder.begin("dependency:http");
+        builder.pass(Duration::from_millis(5));
+        let callee = builder.begin_in(call, "http:request");
+        let trace = builder.trace_id();
+        builder.edit(|event| {
+            event.tags.push(tags::REMOTE_PARENT.into());
+            event.workflow = Some("callee".into());
+            // Its clock is behind that of its caller.
+            event.timestamp = event.timestamp.minus(Duration::from_millis(50));
+        });
+        builder.succeed(callee);
+        builder.fail(call, "Timeout", "no answer");
+        builder.fail_run("Timeout", "no answer");
+        let (of_callee, of_caller): (Vec<_>, Vec<_>) =
+            builder.events().into_iter().partition(|event| event.span_id == callee);
+        store.append(&of_callee).await;
+        let first = summary(&store, trace).await;
+        assert_eq!((first.state, first.workflow.as_deref()), (RunState::Succeeded, Some("callee")));
+        store.append(&of_caller).await;
+        let both = summary(&store, trace).await;
+        assert_eq!((both.state, both.workflow.as_deref()), (RunState::Failed, Some("caller")));
+        assert_eq!(both.started, of_callee[0].timestamp);
+        assert_eq!(both.cause.map(|cause| cause.span_id), Some(call));
+    });
+}
+
 pub fn a_run_has_not_ended_before_the_jobs_it_put_into_a_queue<F: StoreFixture>() {
     hold(F::fresh(), async |fixture| {
         let (mine, worker) = (open(fixture).await, open(fixture).await);
