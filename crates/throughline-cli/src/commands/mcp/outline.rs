@@ -45,7 +45,7 @@ struct Bridge {
     levels: usize,
 }
 
-/// How many tokens a line takes that tells of levels which are not shown.
+/// How many tokens a line takes that says how many levels are not shown.
 const BRIDGE: usize = 8;
 
 impl Chosen {

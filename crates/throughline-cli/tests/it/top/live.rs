@@ -97,7 +97,7 @@ async fn a_screen_that_is_held_stays_as_it_is_until_somebody_asks_for_more() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_nothing_tells_of_is_read_when_somebody_says_so() {
+async fn what_no_event_says_is_read_when_somebody_asks_for_it() {
     let Some(redis) = feed::server() else { return };
     let sandbox = Sandbox::empty();
     // It publishes nothing.
@@ -115,4 +115,21 @@ async fn what_nothing_tells_of_is_read_when_somebody_says_so() {
     terminal.until(|screen| has(screen, &["0 running", "1 interrupted"]));
     terminal.press(b"q");
     assert_eq!(terminal.ended(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_feed_that_goes_away_leaves_a_screen_that_reads_the_store_now_and_then() {
+    let Some(redis) = feed::server() else { return };
+    let sandbox = Sandbox::empty();
+    let loans = service(&sandbox, "loan-service");
+    succeed(loans.workflow("loan-approval").key("loan-41")).await;
+    let url = redis.url();
+    let mut terminal = Terminal::of(&sandbox, 30, 140, &["--feed", &url, "--every", "1s"]);
+    terminal.until(shows("Nothing is running."));
+    drop(redis);
+    fail(loans.workflow("loan-approval").key("loan-42"), "the bureau is closed").await;
+    terminal.until(|screen| has(screen, &["loan-42", "the bureau is closed", "1 of 2 failed"]));
+    terminal.press(b"q");
+    assert_eq!(terminal.ended(), Some(0));
+    end(loans).await;
 }
