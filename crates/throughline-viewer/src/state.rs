@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use throughline_core::open::UsualTimes;
 use throughline_core::{
-    DeliveryReport, Redactor, Shown, Throughline, TraceAnalytics, TraceReader, TraceStream, Veil,
+    DeliveryReport, Redactor, Shown, SpoolReader, Throughline, TraceAnalytics, TraceReader, TraceStream, Veil,
 };
 use tokio::sync::Semaphore;
 
@@ -15,7 +15,7 @@ use crate::seen::Seen;
 use crate::watchers::Watchers;
 
 /// What stands in the place of a reason.
-const NOT_SHOWN: &str = "(not shown)";
+pub(crate) const NOT_SHOWN: &str = "(not shown)";
 
 /// What all requests share.
 pub(crate) struct State {
@@ -25,6 +25,8 @@ pub(crate) struct State {
     pub(crate) hosts: Vec<String>,
     pub(crate) timeout: Duration,
     pub(crate) requests: Arc<Semaphore>,
+    /// How many places there are among them.
+    pub(crate) most_requests: usize,
     pub(crate) watchers: Watchers,
     pub(crate) usual_times: UsualTimes,
 }
@@ -35,6 +37,8 @@ pub(crate) struct Source {
     pub(crate) reader: Arc<dyn TraceReader>,
     pub(crate) analytics: Option<Arc<dyn TraceAnalytics>>,
     pub(crate) stream: Option<Arc<dyn TraceStream>>,
+    /// What waits for the store, where that is known.
+    pub(crate) outbox: Option<Arc<dyn SpoolReader>>,
     pub(crate) redactor: Redactor,
     /// The log files of the service, where they are known.
     pub(crate) logs: Option<LogFiles>,
@@ -57,6 +61,7 @@ impl Source {
             for destination in &mut report.destinations {
                 destination.broken.iter_mut().for_each(|reason| *reason = NOT_SHOWN.into());
                 destination.last_upkeep_failure.iter_mut().for_each(|reason| *reason = NOT_SHOWN.into());
+                destination.last_failure.iter_mut().for_each(|failure| failure.reason = NOT_SHOWN.into());
             }
         }
         Some(report)

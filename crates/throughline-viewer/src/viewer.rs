@@ -10,7 +10,9 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
 use throughline_core::open::UsualTimes;
-use throughline_core::{Readers, Redaction, Redactor, Throughline, TraceAnalytics, TraceReader, TraceStream};
+use throughline_core::{
+    Readers, Redaction, Redactor, SpoolReader, Throughline, TraceAnalytics, TraceReader, TraceStream,
+};
 use tokio::sync::Semaphore;
 
 use crate::access::Auth;
@@ -77,13 +79,14 @@ impl fmt::Debug for Viewer {
 }
 
 impl Viewer {
-    /// A viewer of the runs of this service: its store, its feed if it has one that can be watched, its redaction, and what
-    /// became of its events.
+    /// A viewer of the runs of this service: its store, its feed if it has one that can be watched, its redaction, what became of its
+    /// events, and what waits in its outbox.
     pub fn of(throughline: &Throughline) -> ViewerBuilder {
         ViewerBuilder {
             reader: throughline.reader(),
             analytics: throughline.analytics(),
             stream: throughline.stream(),
+            outbox: throughline.outbox(),
             redactor: Some(throughline.redactor().clone()),
             throughline: Some(throughline.clone()),
             ..ViewerBuilder::default()
@@ -99,7 +102,8 @@ impl Viewer {
         }
     }
 
-    /// The router to nest: `.nest("/throughline", viewer.router())`.
+    /// The router to nest: `.nest_service("/throughline", viewer.router())`, which answers `/throughline` and `/throughline/`. With
+    /// `.nest(..)`, axum leaves the latter to the service.
     pub fn router(&self) -> Router {
         let state = &self.0;
         let api = api::routes()
@@ -130,6 +134,7 @@ pub struct ViewerBuilder {
     reader: Option<Arc<dyn TraceReader>>,
     analytics: Option<Arc<dyn TraceAnalytics>>,
     stream: Option<Arc<dyn TraceStream>>,
+    outbox: Option<Arc<dyn SpoolReader>>,
     redactor: Option<Redactor>,
     throughline: Option<Throughline>,
     logs: Vec<PathBuf>,
@@ -154,6 +159,13 @@ impl ViewerBuilder {
     /// Watches events here, so that pages say what is new.
     pub fn stream(mut self, stream: Arc<dyn TraceStream>) -> Self {
         self.stream = Some(stream);
+        self
+    }
+
+    /// Shows what waits in this outbox for the store, and what the store refused, beside a service: the reader of its
+    /// [spool](throughline_core::ThroughlineBuilder::spool), such as `SqliteSpool::new("outbox.db").open_reader()?`.
+    pub fn outbox(mut self, outbox: Arc<dyn SpoolReader>) -> Self {
+        self.outbox = Some(outbox);
         self
     }
 
@@ -230,12 +242,14 @@ impl ViewerBuilder {
             // What is in the store was cut when it was recorded.
             None => Redaction::standard().payload_limit(usize::MAX).build()?,
         };
-        let semaphore = |permits: usize| Arc::new(Semaphore::new(permits.clamp(1, Semaphore::MAX_PERMITS)));
+        let places = |places: usize| places.clamp(1, Semaphore::MAX_PERMITS);
+        let requests = places(self.requests.unwrap_or(REQUESTS));
         Ok(Viewer(Arc::new(State {
             source: Source {
                 reader,
                 analytics: self.analytics,
                 stream: self.stream,
+                outbox: self.outbox,
                 redactor,
                 logs: Some(LogFiles(self.logs)).filter(|files| !files.0.is_empty()),
                 throughline: self.throughline,
@@ -243,9 +257,10 @@ impl ViewerBuilder {
             auth: self.auth,
             hosts: self.hosts,
             timeout: self.timeout.unwrap_or(TIMEOUT),
-            requests: semaphore(self.requests.unwrap_or(REQUESTS)),
+            requests: Arc::new(Semaphore::new(requests)),
+            most_requests: requests,
             watchers: Watchers::new(
-                semaphore(self.watchers.unwrap_or(WATCHERS)),
+                places(self.watchers.unwrap_or(WATCHERS)),
                 self.watchers_of_each.unwrap_or(WATCHERS_OF_EACH).max(1),
             ),
             usual_times: UsualTimes::default(),

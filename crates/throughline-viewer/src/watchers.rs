@@ -24,6 +24,7 @@ const REMEMBERED: usize = 1_000;
 /// The places of those who are told of what is new.
 pub(crate) struct Watchers {
     all: Arc<Semaphore>,
+    most: usize,
     of_each: usize,
     taken: Arc<Mutex<Taken>>,
 }
@@ -46,8 +47,13 @@ pub(crate) struct Place {
 }
 
 impl Watchers {
-    pub(crate) fn new(all: Arc<Semaphore>, of_each: usize) -> Self {
-        Self { all, of_each, taken: Arc::default() }
+    pub(crate) fn new(most: usize, of_each: usize) -> Self {
+        Self { all: Arc::new(Semaphore::new(most)), most, of_each, taken: Arc::default() }
+    }
+
+    /// How many places there are.
+    pub(crate) fn most(&self) -> usize {
+        self.most
     }
 
     /// How many places are free.
@@ -117,7 +123,7 @@ mod tests {
 
     #[test]
     fn of_one_client_so_many_watch_and_others_still_may() {
-        let (watchers, now) = (Watchers::new(Arc::new(Semaphore::new(4)), 2), Instant::now());
+        let (watchers, now) = (Watchers::new(4, 2), Instant::now());
         let [ada, bob] = ["192.0.2.1", "192.0.2.2"].map(|address| Some(address.parse().unwrap()));
         let first = watchers.place(ada, now).unwrap();
         let _second = watchers.place(ada, now).unwrap();
@@ -132,7 +138,7 @@ mod tests {
 
     #[test]
     fn those_of_whom_nothing_is_known_are_not_one_client() {
-        let (watchers, now) = (Watchers::new(Arc::new(Semaphore::new(4)), 1), Instant::now());
+        let (watchers, now) = (Watchers::new(4, 1), Instant::now());
         let places: Vec<_> = (0..4).map(|_| watchers.place(None, now).unwrap()).collect();
         assert!(watchers.place(None, now).is_err(), "in all there are four");
         drop(places);
@@ -142,7 +148,7 @@ mod tests {
 
     #[test]
     fn who_opens_one_connection_after_the_other_has_to_wait() {
-        let (watchers, now) = (Watchers::new(Arc::new(Semaphore::new(9)), 5), Instant::now());
+        let (watchers, now) = (Watchers::new(9, 5), Instant::now());
         let [ada, bob] = ["192.0.2.1", "192.0.2.2"].map(|address| Some(address.parse().unwrap()));
         // Each is closed at once.
         let opened = (0..100).take_while(|_| watchers.place(ada, now).is_ok()).count();
@@ -158,7 +164,7 @@ mod tests {
 
     #[test]
     fn clients_that_are_gone_are_forgotten() {
-        let (watchers, now) = (Watchers::new(Arc::new(Semaphore::new(9)), 5), Instant::now());
+        let (watchers, now) = (Watchers::new(9, 5), Instant::now());
         for number in 0..10_000_u32 {
             let client = Some(IpAddr::from(number.to_be_bytes()));
             drop(watchers.place(client, now + Duration::from_millis(u64::from(number) * 10)).unwrap());

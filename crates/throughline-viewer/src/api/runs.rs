@@ -19,12 +19,12 @@ use crate::problem::Problem;
 use crate::seen::Seen;
 use crate::state::State;
 
-/// How many runs are looked at for a page of those that are wanted, and for how long.
-const LOOKED_AT: usize = 2_000;
-const PATIENCE: Duration = Duration::from_millis(1_500);
-/// Of how many runs it is read what they left behind.
+/// For how long runs are looked at for one answer. Who wants more asks for the next, and sees meanwhile what was found.
+const PATIENCE: Duration = Duration::from_millis(60);
+/// Of how many stuck runs the events are read.
 const EXAMINED: usize = 100;
-/// And how many of these at a time, for each is read as a whole.
+/// How many runs are looked at at a time, and how many of which each is read as a whole.
+const LOOKED_AT_ONCE: usize = 50;
 const READ_AT_ONCE: usize = 5;
 /// How many runs a text names outright.
 const NAMED: usize = 10;
@@ -76,7 +76,7 @@ pub(crate) async fn list(
 /// Runs that are found by looking at one after the other.
 async fn found(seen: &Seen, wanted: &Wanted, orphaned: bool) -> Result<Listed, ReadError> {
     let is_examined = orphaned || wanted.asks_for_a_choice();
-    let most = if is_examined { EXAMINED } else { LOOKED_AT };
+    let at_once = if is_examined { READ_AT_ONCE } else { LOOKED_AT_ONCE };
     let mut filter = wanted.filter(&seen.veil);
     if orphaned && filter.event_type.is_none() {
         filter = filter.event_type("saga:*");
@@ -86,10 +86,7 @@ async fn found(seen: &Seen, wanted: &Wanted, orphaned: bool) -> Result<Listed, R
     let mut page = Page { limit: wanted.limit, after: wanted.after.clone() };
     let next = loop {
         // Asking for no more than are missing keeps the cursor at the last run that was looked at.
-        page.limit = wanted.limit - runs.len();
-        if is_examined {
-            page.limit = page.limit.min(READ_AT_ONCE);
-        }
+        page.limit = (wanted.limit - runs.len()).min(at_once);
         let found = seen.reader.runs(&filter, &page).await?;
         let is_last = !page.turn(&found)?;
         looked_at += found.items.len();
@@ -101,7 +98,7 @@ async fn found(seen: &Seen, wanted: &Wanted, orphaned: bool) -> Result<Listed, R
         if is_last {
             break None;
         }
-        if runs.len() >= wanted.limit || looked_at >= most || started.elapsed() > PATIENCE {
+        if runs.len() >= wanted.limit || started.elapsed() > PATIENCE {
             break page.after;
         }
     };

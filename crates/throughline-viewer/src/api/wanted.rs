@@ -16,7 +16,10 @@ const MOST: usize = 200;
 /// What a filter of runs consists of.
 macro_rules! filters {
     ($($more:literal),*) => {
-        &["since", "until", "workflow", "service", "key", "type", "tag", "attr", "choice", "q" $(, $more)*]
+        &[
+            "since", "until", "workflow", "service", "key", "type", "tag", "attr", "choice", "cause", "error", "q"
+            $(, $more)*
+        ]
     };
 }
 
@@ -37,6 +40,9 @@ pub(crate) struct Wanted {
     attrs: Vec<(String, String)>,
     /// What was chosen in a decision.
     choice: Option<String>,
+    /// The type of the event that a run failed because of, and of its error.
+    cause: Option<String>,
+    error: Option<String>,
     /// What any text of a run is to contain, in upper or lower case.
     pub(crate) text: Option<String>,
     pub(crate) limit: usize,
@@ -84,6 +90,8 @@ impl Wanted {
                 "choice" => wanted.choice = Some(value),
                 "tag" => wanted.tags.push(value),
                 "attr" => wanted.attrs.push(attr(&value)?),
+                "cause" => wanted.cause = Some(value),
+                "error" => wanted.error = Some(value),
                 "q" => wanted.text = Some(value),
                 "after" => wanted.after = Some(Cursor::new(value)),
                 "limit" => {
@@ -111,8 +119,11 @@ impl Wanted {
     /// lives.
     pub(crate) fn filter(&self, veil: &Veil) -> Filter {
         let mut filter = Filter::new().scope(self.scope());
-        if let Some(pattern) = &self.event_type {
-            filter = filter.event_type(pattern);
+        // What a run failed because of is an event of it, of which stores know the type.
+        match (&self.event_type, &self.cause) {
+            (Some(pattern), _) => filter = filter.event_type(pattern),
+            (None, Some(cause)) => filter.event_type = Some(TypeMatch::Exact(cause.clone().into())),
+            (None, None) => {}
         }
         for tag in &self.tags {
             filter = filter.tag(veil.findable(None, tag).into_owned());
@@ -131,12 +142,14 @@ impl Wanted {
 
     /// Whether it is about runs of a time and a workflow, whatever else is in them: what stores count.
     pub(crate) fn is_scope(&self) -> bool {
-        self.service.is_none() && self.key.is_none() && self.text.is_none() && !self.asks_for_events()
+        let of_runs = [&self.service, &self.key, &self.text, &self.cause, &self.error];
+        of_runs.iter().all(|wanted| wanted.is_none()) && !self.asks_for_events()
     }
 
     /// Whether the events of a run have to be read to know whether it is wanted.
     pub(crate) fn asks_for_events(&self) -> bool {
         self.event_type.is_some()
+            || self.cause.is_some()
             || !self.tags.is_empty()
             || !self.attrs.is_empty()
             || self.asks_for_a_choice()
@@ -157,10 +170,25 @@ impl Wanted {
         })
     }
 
-    /// Whether a run is in one of the states that are asked for, and has the text in it.
+    /// Whether a run is in one of the states that are asked for, failed because of what is asked for, and has the text in it.
     pub(crate) fn wants(&self, run: &RunSummary) -> bool {
         (self.states.is_empty() || self.states.contains(&run.state))
+            && self.has_cause(run)
             && self.text.as_ref().is_none_or(|text| has_text(run, &text.to_lowercase()))
+    }
+
+    /// Whether a run counts where it is counted what runs failed because of, as
+    /// [hot spots](throughline_core::TraceAnalytics::hot_spots) are.
+    fn has_cause(&self, run: &RunSummary) -> bool {
+        if self.cause.is_none() && self.error.is_none() {
+            return true;
+        }
+        let failure = run.cause.as_ref().or(run.first_failure.as_ref());
+        failure.filter(|_| run.state == RunState::Failed).is_some_and(|failure| {
+            let error = failure.error.as_ref().map(|error| error.kind.as_str());
+            self.cause.as_deref().is_none_or(|cause| *failure.event_type == *cause)
+                && self.error.as_deref().is_none_or(|wanted| Some(wanted) == error)
+        })
     }
 }
 

@@ -1,67 +1,24 @@
 //! The pages in a real Chromium. What is looked at and clicked on is in `web/test/`, a function for each test here.
 
-use std::path::Path;
-use std::process::Stdio;
+use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::json;
+use throughline_core::testing::MemorySpool;
 use throughline_core::{MemoryStore, Redaction, Throughline};
 use throughline_viewer::{Access, Auth, Viewer};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
 use crate::http::{PATIENCE as SOON, Server};
-use crate::sources::{may_be_left_out, modules};
+use crate::player::{nothing, play};
+use crate::sources::may_be_left_out;
 use crate::story;
+use crate::stubborn::Stubborn;
 
-/// How long a browser may take for everything that one test asks of it.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(480);
-
-/// One browser at a time: each takes all cores, and waits for what it is shown.
-static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-
-fn is_left_out() -> bool {
+pub(crate) fn is_left_out() -> bool {
     may_be_left_out(&["node", "chromium"])
 }
 
-/// Plays a scene in a browser. Whenever it says that it is at a place, `at` is called before it continues.
-async fn play(scene: &str, given: Value, mut at: impl AsyncFnMut(&str)) {
-    let _turn = TURN.lock().await;
-    let shots = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/viewer_screenshots");
-    std::fs::create_dir_all(&shots).unwrap();
-    let mut node = tokio::process::Command::new("node");
-    node.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/web/test/main.mjs"))
-        .args([scene, &given.to_string()])
-        .env("NODE_PATH", modules())
-        .env("SHOTS", &shots)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
-    let mut node = node.spawn().expect("node runs: install it, or set THROUGHLINE_SERVICES=off");
-    let mut stdin = node.stdin.take().unwrap();
-    let mut lines = BufReader::new(node.stdout.take().unwrap()).lines();
-    let mut said = String::new();
-    let playing = async {
-        while let Some(line) = lines.next_line().await.unwrap() {
-            if let Some(place) = line.strip_prefix("at: ") {
-                at(place).await;
-                stdin.write_all(b"continue\n").await.unwrap();
-            } else {
-                println!("{line}");
-                said.push_str(&line);
-                said.push('\n');
-            }
-        }
-        node.wait_with_output().await.unwrap()
-    };
-    let output = tokio::time::timeout(PATIENCE, playing).await;
-    let output = output.unwrap_or_else(|_| panic!("the scene `{scene}` has not ended"));
-    assert!(output.status.success(), "{scene}: {said}{}", String::from_utf8_lossy(&output.stderr));
-}
-
-async fn nothing(_: &str) {}
-
 /// A service with runs of every kind.
-async fn busy_service() -> (Throughline, Vec<story::Waiting>) {
+pub(crate) async fn busy_service() -> (Throughline, Vec<story::Waiting>) {
     let throughline = story::service();
     for number in 0..60 {
         story::granted_loan(&throughline, &format!("loan-{number}")).await;
@@ -118,6 +75,7 @@ async fn what_a_list_is_asked_for_survives_a_reload_and_the_way_back() {
         return;
     }
     let (throughline, _waiting) = busy_service().await;
+    throughline.ingest(story::tagged_runs()).await.unwrap();
     let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
     play("address", json!({ "url": server.url() }), nothing).await;
 }
@@ -371,10 +329,12 @@ async fn what_was_logged_in_a_run_is_read_searched_and_found_in_its_spans() {
     }
     let throughline = story::service();
     let failed = story::refused_loan(&throughline, "loan-1036").await;
+    let quiet = story::granted_loan(&throughline, "loan-1").await;
     let folder = tempfile::tempdir().unwrap();
     story::log_of(&throughline, failed, folder.path()).await;
     let server = Server::of(&Viewer::of(&throughline).logs(folder.path()).build().unwrap()).await;
-    let given = json!({ "url": server.url(), "failed": failed.to_string(), "text": story::HOSTILE });
+    let [failed, quiet] = [failed, quiet].map(|id| id.to_string());
+    let given = json!({ "url": server.url(), "failed": failed, "quiet": quiet, "text": story::HOSTILE });
     play("logs", given, nothing).await;
 }
 
@@ -404,6 +364,34 @@ async fn each_pattern_leads_to_its_runs_and_the_library_tells_what_became_of_its
         story::granted_loan(&throughline, "loan-2001").await;
     })
     .await;
+}
+
+#[tokio::test]
+async fn the_library_tells_what_waits_in_its_outbox_until_the_store_is_back() {
+    if is_left_out() {
+        return;
+    }
+    let spool = MemorySpool::new().capacity_bytes(1 << 20);
+    let (throughline, faults) = story::service_with_outbox(spool);
+    faults.fail_next(u64::MAX, story::away);
+    story::granted_loan(&throughline, "loan-1").await;
+    let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
+    play("outbox", json!({ "url": server.url() }), async |_: &str| {
+        faults.heal();
+        assert!(throughline.flush(SOON).await.is_complete());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn where_nothing_answers_the_library_says_so() {
+    if is_left_out() {
+        return;
+    }
+    let down = Stubborn::Down;
+    let viewer = Viewer::over(down.readers()).stream(Arc::new(down)).outbox(Arc::new(down));
+    let server = Server::of(&viewer.build().unwrap()).await;
+    play("away", json!({ "url": server.url() }), nothing).await;
 }
 
 #[tokio::test]
@@ -448,29 +436,4 @@ async fn who_may_not_see_payloads_is_told_so_and_finds_every_page_whole() {
         "hidden": ["boat", "incomes", "refuses the collateral", "secured"],
     });
     play("restricted", given, nothing).await;
-}
-
-/// Opens a run of so many spans, in a page that may take so many megabytes.
-async fn play_large(spans: u64, megabytes: u64) {
-    if is_left_out() {
-        return;
-    }
-    let throughline = story::service_with(MemoryStore::new().capacity(1_000_000));
-    let (id, events) = story::large_run(spans);
-    throughline.ingest(events).await.unwrap();
-    // Without optimisation the server takes many times as long.
-    let viewer = Viewer::of(&throughline).timeout(PATIENCE).build().unwrap();
-    let server = Server::of(&viewer).await;
-    let given = json!({ "url": server.url(), "run": id.to_string(), "spans": spans, "megabytes": megabytes });
-    play("large", given, nothing).await;
-}
-
-#[tokio::test]
-async fn of_a_run_of_ten_thousand_spans_those_in_sight_are_drawn() {
-    play_large(10_000, 100).await;
-}
-
-#[tokio::test]
-async fn a_run_of_a_hundred_thousand_spans_opens_and_is_searched_zoomed_and_panned() {
-    play_large(100_000, 400).await;
 }

@@ -9,9 +9,14 @@
 
 mod answers;
 mod browser;
+mod figures;
+mod hosts;
 mod http;
+mod library;
 mod live;
+mod player;
 mod safety;
 mod sources;
+mod speed;
 mod story;
 mod stubborn;

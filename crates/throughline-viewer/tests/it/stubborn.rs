@@ -1,10 +1,11 @@
-//! A store that does not answer as it should.
+//! A store, a feed and an outbox that do not answer as they should.
 
 use std::sync::Arc;
 
 use throughline_core::{
-    BoxFuture, Filter, InstanceId, Liveness, OpenRun, OpenSummary, Page, Paged, PagedAnalytics, ReadError,
-    Readers, RunSummary, TraceEvent, TraceId, TraceReader,
+    BoxFuture, EventStream, Filter, InstanceId, Liveness, OpenRun, OpenSummary, Page, Paged, PagedAnalytics,
+    ReadError, Readers, Refused, RunSummary, SpoolReader, SpoolUsage, Spooled, TraceEvent, TraceId,
+    TraceReader, TraceStream, WatchRequest,
 };
 
 /// What it does in the place of answering.
@@ -68,6 +69,30 @@ impl TraceReader for Stubborn {
         _: &'a str,
         _: usize,
     ) -> BoxFuture<'a, Result<Vec<TraceId>, ReadError>> {
+        self.answer()
+    }
+}
+
+impl TraceStream for Stubborn {
+    fn watch(&self, _: WatchRequest) -> BoxFuture<'_, Result<EventStream, ReadError>> {
+        self.answer()
+    }
+}
+
+impl SpoolReader for Stubborn {
+    fn trace(&self, _: TraceId) -> BoxFuture<'_, Result<Vec<TraceEvent>, ReadError>> {
+        self.answer()
+    }
+    fn traces(&self, _: Option<TraceId>, _: usize) -> BoxFuture<'_, Result<Vec<TraceId>, ReadError>> {
+        self.answer()
+    }
+    fn waiting(&self, _: Option<u64>, _: usize) -> BoxFuture<'_, Result<Vec<Spooled>, ReadError>> {
+        self.answer()
+    }
+    fn refused(&self, _: usize) -> BoxFuture<'_, Result<Vec<Refused>, ReadError>> {
+        self.answer()
+    }
+    fn usage(&self) -> BoxFuture<'_, Result<SpoolUsage, ReadError>> {
         self.answer()
     }
 }

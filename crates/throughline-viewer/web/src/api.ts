@@ -1,5 +1,6 @@
 // Asks the server. A token, where one is demanded, is kept for the tab alone.
 
+import { queryOf } from './route.ts';
 import type { News } from './types.ts';
 
 const TOKEN = 'throughline-token';
@@ -38,9 +39,7 @@ export async function ask<T>(
   parameters: Record<string, string | undefined> = {},
   signal?: AbortSignal,
 ): Promise<T> {
-  const query = new URLSearchParams();
-  for (const [name, value] of Object.entries(parameters)) if (value) query.set(name, value);
-  const address = `api/${question}${query.size > 0 ? `?${query}` : ''}`;
+  const address = `api/${question}${queryOf(parameters)}`;
   const response = await fetch(address, { headers: headers(), ...(signal ? { signal } : {}) });
   if (!response.ok) throw await refused(response);
   return (await response.json()) as T;

@@ -1,7 +1,7 @@
 // How a run differs from another, side by side and on demand.
 
 import { useState } from 'preact/hooks';
-import { count, micros, nameOf } from './format.ts';
+import { count, many, micros, nameOf } from './format.ts';
 import { useAnswer } from './hooks.ts';
 import { Moment, Shown } from './parts.tsx';
 import { toRun } from './route.ts';
@@ -50,7 +50,7 @@ function Differences({ id, against }: { id: string; against: string }) {
             It went the same way as <a href={toRun(other.trace_id)}>{nameOf(other)}</a>.
           </p>
         ) : (
-          <table>
+          <table class="compared">
             <thead>
               <tr>
                 <th scope="col">What</th>
@@ -111,7 +111,7 @@ function rows(diff: Diff): Line[] {
 
 function told({ state, duration_us, error }: Span, below = 0): string {
   const took = duration_us === undefined ? '' : `, ${micros(duration_us)}`;
-  return `${state}${took}${error ? `: ${error.type}` : ''}${below > 0 ? `, with ${count(below)} spans inside` : ''}`;
+  return `${state}${took}${error ? `: ${error.type}` : ''}${below > 0 ? `, with ${many(below, 'span')} inside` : ''}`;
 }
 
 function json(value: unknown): string {

@@ -27,21 +27,36 @@ function rounded(value: number): number {
   return value >= 100 ? Math.round(value) : Number(value.toPrecision(2));
 }
 
-export function moment(text: string, clock: Clock, now = Date.now()): string {
+/** A time; a precise one has the milliseconds, where all that is shown is of one second. */
+export function moment(text: string, clock: Clock, now = Date.now(), isPrecise = false): string {
   const at = new Date(text);
   if (Number.isNaN(at.getTime())) return text;
   if (clock === 'relative') {
     const passed = (now - at.getTime()) * 1_000;
     return passed < 1_000_000 ? 'now' : `${micros(passed)} ago`;
   }
-  if (clock === 'utc') return `${text.slice(0, 10)} ${text.slice(11, 19)}Z`;
+  const part = isPrecise ? `.${String(at.getMilliseconds()).padStart(3, '0')}` : '';
+  if (clock === 'utc') return `${text.slice(0, 10)} ${text.slice(11, 19)}${part}Z`;
   const pad = (value: number) => String(value).padStart(2, '0');
   const day = `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}`;
-  return `${day} ${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}`;
+  return `${day} ${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}${part}`;
 }
 
 export function count(value: number): string {
   return value.toLocaleString('en-GB');
+}
+
+/** How much, in the units of files. */
+export function bytes(value: number): string {
+  for (const [size, unit] of [[2 ** 30, 'GiB'], [2 ** 20, 'MiB'], [2 ** 10, 'KiB']] as const) {
+    if (value >= size) return `${rounded(value / size)} ${unit}`;
+  }
+  return `${value} B`;
+}
+
+/** So many of something. */
+export function many(number: number, one: string, several = `${one}s`): string {
+  return `${count(number)} ${number === 1 ? one : several}`;
 }
 
 export function percent(ratio: number): string {

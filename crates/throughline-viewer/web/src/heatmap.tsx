@@ -1,7 +1,7 @@
 // How long the spans of a stage took, over time, and what is different about those in a region.
 
 import { useRef, useState } from 'preact/hooks';
-import { count, micros, percent } from './format.ts';
+import { count, many, micros, percent } from './format.ts';
 import { useAnswer } from './hooks.ts';
 import { Moment, Shown } from './parts.tsx';
 import { toRun } from './route.ts';
@@ -89,11 +89,13 @@ function Chart({ found, stage, since, workflow }: { found: Latency; stage: strin
     setBox({ left: Math.min(ax, bx), right: Math.max(ax, bx), bottom: Math.min(ay, by), top: Math.max(ay, by) });
   const rows = Array.from({ length: ROWS }, (_, row) => ROWS - 1 - row);
   const inRow = (row: number) => grid.cells.reduce((sum, column) => sum + (column[row] ?? 0), 0);
+  // Of one and the same second it has to be said when in it.
+  const isShort = grid.to - grid.from < 10_000;
   const label = (row: number) => `${micros(grid.bounds[row] ?? 0)} to ${micros(grid.bounds[row + 1] ?? 0)}`;
   return (
     <>
       <p class="quiet">
-        {count(found.spans.length)} spans{found.more && ', the latest of them'}. Drag over a region, or choose a row below, to see what is different about it.
+        {many(found.spans.length, 'span')}{found.more && ', the latest of them'}. Drag over a region, or choose a row below, to see what is different about it.
       </p>
       <div class="heatmap">
         <div class="times" aria-hidden="true"><span>{micros(grid.bounds[ROWS] ?? 0)}</span><span>{micros(grid.bounds[0] ?? 0)}</span></div>
@@ -134,7 +136,7 @@ function Chart({ found, stage, since, workflow }: { found: Latency; stage: strin
           )}
         </div>
       </div>
-      <p class="heatmap-axis quiet" aria-hidden="true"><Moment at={new Date(grid.from).toISOString()} /> <span>ended</span> <Moment at={new Date(grid.to).toISOString()} /></p>
+      <p class="heatmap-axis quiet" aria-hidden="true"><Moment at={new Date(grid.from).toISOString()} isPrecise={isShort} /> <span>ended</span> <Moment at={new Date(grid.to).toISOString()} isPrecise={isShort} /></p>
       {box && !start && <Differences stage={stage} since={since} workflow={workflow} region={regionOf(grid, box)} />}
       <details>
         <summary>The same as a table</summary>
@@ -163,7 +165,7 @@ function Differences({ stage, since, workflow, region }: { stage: string; since:
     <Shown answer={answer}>
       {(found) => (
         <section aria-label="What is different in the region">
-          <h3>{count(found.inside)} spans from {micros(Number(region.least_us))} to {micros(Number(region.most_us))}, beside {count(found.outside)} others</h3>
+          <h3>{many(found.inside, 'span')} from {micros(Number(region.least_us))} to {micros(Number(region.most_us))}, beside {many(found.outside, 'other')}</h3>
           {found.inside === 0 ? (
             <p>There are no spans in this region: drag over coloured cells.</p>
           ) : found.differences.length === 0 ? (

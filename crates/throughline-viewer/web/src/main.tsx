@@ -73,7 +73,7 @@ function App() {
         <span class="brand" aria-hidden="true">Throughline</span>
         <nav aria-label="Main">
           {PAGES.map(([page, name]) => (
-            <a href={to(page)} aria-current={route.page === page ? 'page' : undefined}>{name}</a>
+            <a href={to(page)} aria-current={route.page === page ? 'page' : page === 'runs' && route.page === 'run' ? 'true' : undefined}>{name}</a>
           ))}
         </nav>
         <span class="settings">

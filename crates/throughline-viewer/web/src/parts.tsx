@@ -40,6 +40,12 @@ export function Kind({ name }: { name: string }) {
   return <span class="kind">{name.split('::').map((part, at) => (at === 0 ? part : <>::<wbr />{part}</>))}</span>;
 }
 
+/** Which step it is, and of how many. */
+export function StepNumber({ of }: { of: { step_index: number | null; step_total: number | null } }) {
+  if (of.step_index === null) return null;
+  return <span class="quiet"> step {of.step_index}{of.step_total !== null && ` of ${of.step_total}`}</span>;
+}
+
 /** The step that an open run is in. */
 export function Step({ current }: { current: OpenRun['current'] }) {
   if (!current) return null;
@@ -47,18 +53,18 @@ export function Step({ current }: { current: OpenRun['current'] }) {
     <div>
       <b>{current.name}</b>
       <span class="quiet">
-        {current.step_index !== null && ` step ${current.step_index}${current.step_total === null ? '' : ` of ${current.step_total}`}`}
+        <StepNumber of={current} />
         {(current.attempt ?? 1) > 1 && ` attempt ${current.attempt}`}
       </span>
     </div>
   );
 }
 
-export function Moment({ at }: { at: string }) {
+export function Moment({ at, isPrecise }: { at: string; isPrecise?: boolean }) {
   const { clock } = useSettings();
   return (
     <time dateTime={at} title={at}>
-      {moment(at, clock, useNow(clock === 'relative'))}
+      {moment(at, clock, useNow(clock === 'relative'), isPrecise)}
     </time>
   );
 }

@@ -5,7 +5,7 @@ import { count, micros, percent } from './format.ts';
 import { Heatmap } from './heatmap.tsx';
 import { useAnswer } from './hooks.ts';
 import { useKeys } from './keys.ts';
-import { Empty, Shown } from './parts.tsx';
+import { Empty, Kind, Shown } from './parts.tsx';
 import { type Route, to } from './route.ts';
 import { sinceOf } from './runs.tsx';
 import { useSettings } from './settings.ts';
@@ -66,8 +66,8 @@ export function Patterns({ route }: { route: Route }) {
                 <RateLine name="failed" of="finished runs" rate={found.failures} address={runs({ state: 'failed' })} />
                 <RateLine name="began to compensate" of="runs" rate={found.compensations} address={runs({ type: 'saga:compensating' })} />
               </section>
-              <OverTime found={found} address={(since, until) => to('runs', { state: 'failed', since, until, workflow })} />
-              <HotSpots found={found} address={(type, error) => runs({ state: 'failed', type, q: error ?? undefined })} />
+              <OverTime found={found} address={(since, until, state) => to('runs', { state, since, until, workflow })} />
+              <HotSpots found={found} address={(cause, error) => runs({ state: 'failed', cause, error: error ?? undefined })} />
               <Stages found={found} address={(type) => runs({ type })} times={(stage) => to('patterns', { since: chosen, workflow, stage })} />
               {stage && <Heatmap key={stage} stage={stage} since={since} workflow={workflow} close={to('patterns', { since: chosen, workflow })} />}
               <Outcomes found={found} address={(type, choice, state) => runs({ type, choice, state })} />
@@ -106,7 +106,10 @@ function Share({ rate, most }: { rate: Rate; most: number }) {
   );
 }
 
-function OverTime({ found, address }: { found: Found; address: (since: string, until: string) => string }) {
+/** How runs have ended that have. */
+const ENDED = 'succeeded,failed,cancelled';
+
+function OverTime({ found, address }: { found: Found; address: (since: string, until: string, state: string) => string }) {
   const buckets = found.over_time;
   const most = Math.max(1, ...(buckets ?? []).map(({ failed }) => failed.total));
   return (
@@ -119,7 +122,7 @@ function OverTime({ found, address }: { found: Found; address: (since: string, u
               const until = new Date(Date.parse(start) + found.width_s * 1_000).toISOString();
               const label = `${start.slice(0, 16).replace('T', ' ')} UTC: ${count(failed.hits)} of ${count(failed.total)} failed`;
               return (
-                <a href={address(start, until)} aria-label={label} title={label}>
+                <a href={address(start, until, failed.hits > 0 ? 'failed' : ENDED)} aria-label={label} title={label}>
                   <i class="bar succeeded" style={{ height: `${((failed.total - failed.hits) / most) * 100}%` }} />
                   <i class="bar failed" style={{ height: `${(failed.hits / most) * 100}%` }} />
                 </a>
@@ -135,7 +138,7 @@ function OverTime({ found, address }: { found: Found; address: (since: string, u
   );
 }
 
-function HotSpots({ found, address }: { found: Found; address: (type: string, error: string | null) => string }) {
+function HotSpots({ found, address }: { found: Found; address: (cause: string, error: string | null) => string }) {
   const spots = found.hot_spots;
   const most = Math.max(1, ...(spots ?? []).map(({ share }) => share.hits));
   return (
@@ -143,14 +146,14 @@ function HotSpots({ found, address }: { found: Found; address: (type: string, er
       <h2 id="hot-spots">Where runs fail, by cause</h2>
       {!spots ? <Unknown /> : spots.length === 0 ? <p>No run failed.</p> : (
         <table>
-          <thead><tr><th scope="col">Cause</th><th scope="col">Error</th><th scope="col" class="number">Runs</th><th scope="col" class="share"><span class="hidden">Share</span></th></tr></thead>
+          <thead><tr><th scope="col">Cause</th><th scope="col">Error</th><th scope="col" class="number">Runs</th><th scope="col" class="share roomy"><span class="hidden">Share</span></th></tr></thead>
           <tbody>
             {spots.map((spot) => (
               <tr>
                 <th scope="row"><a href={address(spot.event_type, spot.error_type)}>{spot.event_type}</a></th>
-                <td class="kind">{spot.error_type}</td>
+                <td>{spot.error_type && <Kind name={spot.error_type} />}</td>
                 <td class="number">{count(spot.share.hits)}</td>
-                <td class="share"><Share rate={spot.share} most={most} /></td>
+                <td class="share roomy"><Share rate={spot.share} most={most} /></td>
               </tr>
             ))}
           </tbody>
@@ -208,7 +211,7 @@ function Outcomes({ found, address }: { found: Found; address: (type: string, ch
                     {count(outcome.failed.hits)} of {count(outcome.failed.total)}<span class="hidden"> that chose {outcome.choice} failed</span>
                   </a>
                 </td>
-                <td>{percent(outcome.failed.hits / Math.max(1, outcome.failed.total))} <span class="quiet">({interval(outcome.interval)})</span></td>
+                <td>{percent(outcome.failed.hits / Math.max(1, outcome.failed.total))} <span class="quiet roomy">({interval(outcome.interval)})</span></td>
               </tr>
             ))}
           </tbody>

@@ -12,12 +12,14 @@ import { Copy, Moment, Save, Shown, State } from './parts.tsx';
 import { replace, type Route, to, toRun } from './route.ts';
 import { useSettings } from './settings.ts';
 import type { Decision, DecisionOutcome, Details as Found, Run, SagaCompensation, Statement, Story } from './types.ts';
+import { Tree } from './tree.tsx';
 import { GraphView, Timeline } from './views.tsx';
 import { Waterfall } from './waterfall.tsx';
 
 /** The views of the spans of a run; the first has no name of its own. */
 const VIEWS: [string | undefined, string][] = [
   [undefined, 'Waterfall'],
+  ['tree', 'Tree'],
   ['timeline', 'Timeline'],
   ['graph', 'Graph'],
 ];
@@ -102,7 +104,9 @@ function Content({ story, readAt, route, again, isLive }: { story: Story; readAt
               <a class="chip" href={to(`run/${id}`, { ...parameters, view: name })} aria-current={name === view ? 'true' : undefined}>{label}</a>
             ))}
           </nav>
-          {view === 'timeline' ? (
+          {view === 'tree' ? (
+            <Tree {...shown} />
+          ) : view === 'timeline' ? (
             <Timeline {...shown} />
           ) : view === 'graph' ? (
             <GraphView {...shown} />

@@ -6,8 +6,8 @@ import { ask } from './api.ts';
 import { type Clock, count, kindOf, micros, nameOf } from './format.ts';
 import { useAnswer, useNews, useNow, useThrottled } from './hooks.ts';
 import { useKeys } from './keys.ts';
-import { Age, Empty, Kind, Moment, Shown, State, Step } from './parts.tsx';
-import { type Route, replace, to, toRun } from './route.ts';
+import { Age, Empty, Kind, Moment, Shown, State, Step, StepNumber } from './parts.tsx';
+import { type Route, replace, to, toRun, valuesOf, withValue } from './route.ts';
 import { useSettings } from './settings.ts';
 import type { Counts, Listed, OpenRun, Run, Running } from './types.ts';
 
@@ -37,10 +37,12 @@ const CHIPS: [string, string][] = [
   ['today', 'Today'],
 ];
 
+/** How many runs a page of the list has. */
+const PAGE = 50;
 /** Of how many open runs it is asked at once in which steps they are. */
 const MOST_OPEN = 60;
 
-const FILTERS = ['workflow', 'service', 'key', 'type', 'tag', 'attr', 'choice'];
+const FILTERS = ['workflow', 'service', 'key', 'type', 'tag', 'attr', 'choice', 'cause', 'error'];
 /** What those may not ask for who may not see payloads. */
 const OF_PAYLOADS = ['tag', 'attr', 'choice'];
 const PILLS = [...FILTERS, 'until'];
@@ -65,6 +67,7 @@ export function Runs({ route }: { route: Route }) {
   const since = useMemo(() => sinceOf(parameters['since'], clock), [parameters['since'], parameters['after'], clock]);
   const question = { ...parameters, since };
   const answer = useAnswer<Listed>('runs', question);
+  const listed = useFurther(answer.value, question);
   const counts = useAnswer<Counts>('counts', {
     since,
     q: parameters['q'],
@@ -73,7 +76,6 @@ export function Runs({ route }: { route: Route }) {
   const [selected, setSelected] = useState(0);
   const search = useRef<HTMLInputElement>(null);
 
-  const listed = answer.value;
   /** What became of runs since the list was read: they keep their places. */
   const [changed, setChanged] = useState<ReadonlyMap<string, Run>>(new Map());
   const runs = useMemo(() => {
@@ -131,7 +133,7 @@ export function Runs({ route }: { route: Route }) {
   useEffect(() => {
     setFresh(new Set());
     setChanged(new Map());
-  }, [listed]);
+  }, [answer.value]);
   useEffect(() => setSelected(0), [JSON.stringify(parameters)]);
 
   const change = (changed: Record<string, string | undefined>) =>
@@ -177,7 +179,10 @@ export function Runs({ route }: { route: Route }) {
     return value === undefined || value === null ? '' : count(value);
   };
   const isFiltered = Object.entries(parameters).some(([name, value]) => value && name !== 'after');
-  const pills = PILLS.filter((name) => parameters[name]);
+  const pills = PILLS.flatMap((name) => {
+    const values = valuesOf(name, parameters[name]);
+    return values.map((value) => ({ name, value, rest: values.filter((other) => other !== value).join('\n') }));
+  });
   return (
     <main>
       <h1 class="hidden">Runs</h1>
@@ -232,14 +237,14 @@ export function Runs({ route }: { route: Route }) {
             )}
           </select>
         </label>
-        <AddFilter add={(name, value) => void (location.hash = change({ [name]: value }))} />
-        {pills.map((name) => (
-          <a class="pill" href={change({ [name]: undefined })} aria-label={`Remove the filter ${name} ${parameters[name]}`}>
-            {name}: <b>{parameters[name]}</b> <span aria-hidden="true">×</span>
+        <AddFilter add={(name, value) => void (location.hash = change({ [name]: withValue(name, parameters[name], value) }))} />
+        {pills.map(({ name, value, rest }) => (
+          <a class="pill" href={change({ [name]: rest })} aria-label={`Remove the filter ${name} ${value}`}>
+            {name}: <b>{value}</b> <span aria-hidden="true">×</span>
           </a>
         ))}
       </form>
-      <Shown answer={answer}>
+      <Shown answer={{ ...answer, value: listed }}>
         {(listed) =>
           runs.length === 0 && !listed.next ? (
             <Nothing parameters={parameters} />
@@ -253,6 +258,34 @@ export function Runs({ route }: { route: Route }) {
       </Shown>
     </main>
   );
+}
+
+/** So many runs are searched before somebody has to ask for more. */
+const FAR = 20_000;
+
+/** An answer, and those that continue it until a page is full: each takes no longer than one may wait for it. */
+function useFurther(first: Listed | undefined, question: Record<string, string | undefined>): Listed | undefined {
+  const [further, setFurther] = useState<{ first: Listed; listed: Listed }>();
+  useEffect(() => {
+    let isGone = false;
+    const search = async (first: Listed) => {
+      let listed = first;
+      while (!isGone && listed.next && listed.runs.length < PAGE && listed.looked_at < FAR) {
+        const found = await ask<Listed>('runs', { ...question, after: listed.next });
+        listed = {
+          named: first.named,
+          runs: [...listed.runs, ...found.runs],
+          next: found.next,
+          looked_at: listed.looked_at + found.looked_at,
+        };
+        if (!isGone) setFurther({ first, listed });
+      }
+    };
+    // What was found until then stays, and how to look further back.
+    if (first) search(first).catch(() => undefined);
+    return () => void (isGone = true);
+  }, [first]);
+  return further && further.first === first ? further.listed : first;
 }
 
 function AddFilter({ add }: { add: (name: string, value: string) => void }) {
@@ -370,6 +403,7 @@ function Cause({ run }: { run: Run }) {
   return (
     <a href={toRun(run.trace_id, failure.span_id)} title={failure.error?.message}>
       <b>{failure.name}</b>
+      <StepNumber of={failure} />
       {failure.error && (
         <>
           {' '}

@@ -13,6 +13,8 @@ export interface Failure {
   name: string;
   event_type: string;
   error: ErrorInfo | null;
+  step_index: number | null;
+  step_total: number | null;
 }
 
 export interface Run {
@@ -308,15 +310,34 @@ export interface Destination {
   dropped: [string, number][];
   panics: number;
   broken: string | null;
+  last_failure: { at: string; reason: string } | null;
+  queue: { waiting: number; capacity: number } | null;
   upkeep_failures: number;
   last_upkeep_failure: string | null;
 }
 
+/** Whether something answers: how long it was waited for, and why it does not. */
+export interface Health {
+  took_us: number;
+  error: string | null;
+}
+
+/** What waits for the store. */
+export interface Outbox extends Health {
+  usage: { events: number; bytes: number; capacity_bytes: number; refused: number } | null;
+  oldest: string | null;
+  refused: { trace_id: string; span_id: string; event_type: string; reason: string }[];
+}
+
 export interface Library {
   delivery: { destinations: Destination[]; redacted: Record<string, number> } | null;
-  store_answers_us: number;
-  free_watchers: number;
+  store: Health;
+  feed: Health | null;
+  outbox: Outbox | null;
   free_requests: number;
+  most_requests: number;
+  free_watchers: number;
+  most_watchers: number;
 }
 
 export interface About {

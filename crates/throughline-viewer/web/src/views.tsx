@@ -77,7 +77,7 @@ export function Timeline({ story, runs, selected, select }: ViewProps) {
           {all.slice(from, from + SHOWN).map(({ at, what, span }) => (
             <tr class={[span.span_id === selected && 'selected', hits.has(span.span_id) && 'hit'].filter(Boolean).join(' ')}>
               <td class="number">{at < 1 ? '0' : micros(at)}</td>
-              <td class="roomy"><Moment at={new Date(Date.parse(span.started) + (at - span.offset_us) / 1_000).toISOString()} /></td>
+              <td class="roomy"><Moment at={new Date(Date.parse(span.started) + (at - span.offset_us) / 1_000).toISOString()} isPrecise /></td>
               <td>{what === 'began' || what === 'happened' || what.startsWith('attempt') ? what : <State state={what} />}</td>
               <th scope="row">
                 <button class="link" onClick={() => select(span.span_id)}>{span.name}</button>

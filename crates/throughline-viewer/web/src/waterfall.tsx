@@ -180,7 +180,7 @@ export function Waterfall({ story, id, passed, selected, select, whole, open, op
       />
       {critical.size > 1 && (
         <p class="quiet legend">
-          <i class="bar critical" aria-hidden="true" /> underlined: without it the run would have been shorter
+          <i class="bar succeeded critical" aria-hidden="true" /> underlined: without it the run would have been shorter
           {nodes.some(({ span }) => isOpen(span)) && <>; <i class="bar open" aria-hidden="true" /> hatched: has not ended</>}
         </p>
       )}

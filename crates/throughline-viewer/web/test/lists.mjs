@@ -19,7 +19,7 @@ export async function list(stage) {
   await page.getByRole('link', { name: /^Failed/ }).click();
   await page.waitForURL(/state=failed/);
   await page.waitForFunction(() => document.querySelectorAll('tbody tr').length === 1);
-  assert.match(await rows.first().textContent(), /loan-1036.*CollateralRefused/);
+  assert.match(await rows.first().textContent(), /loan-1036.*stage:register-collateral step 3 of 4.*CollateralRefused/);
   await page.reload();
   await stage.settled();
   assert.equal(await rows.count(), 1, 'all of it is in the address');
@@ -115,7 +115,7 @@ export async function running(stage) {
   await page.getByText('A deployment would cut short 3 runs, of which 2 can be resumed.').waitFor();
   const row = (name) => page.locator('.open-runs tbody tr', { hasText: name });
   const waiting = await row('loan-1040').textContent();
-  assert.match(waiting, /stage:manual-review/);
+  assert.match(waiting, /stage:manual-review step 1 of 4/);
   assert.match(waiting, /for \d.* usually .*, p95 .* longer than usual/, 'the step has reviews to be compared with');
   assert.match(waiting, /cuts it short; can be resumed/);
   assert.match(await row('loan-1041').textContent(), /stage:credit-score attempt 2.*next retry in \d/);
@@ -138,7 +138,7 @@ export async function running(stage) {
   // The list says it, too.
   await stage.open();
   await page.locator('tbody tr', { hasText: 'loan-1041' }).getByText('attempt 2').waitFor();
-  assert.match(await page.locator('tbody tr', { hasText: 'loan-1040' }).textContent(), /stage:manual-review.*…$/);
+  assert.match(await page.locator('tbody tr', { hasText: 'loan-1040' }).textContent(), /stage:manual-review step 1 of 4.*…$/);
 }
 
 /** All that a list is asked is in its address, and comes back with it. */
@@ -183,6 +183,20 @@ export async function address(stage) {
   assert.equal(page.url(), whole);
   assert.deepEqual(await shown(), before);
   assert.equal(await rows.count(), 10);
+  // Tags and attributes may be asked for several times, each of which is a pill of its own.
+  await stage.open();
+  const become = (count) => page.waitForFunction((count) => document.querySelectorAll('tbody tr').length === count, count);
+  await page.getByText('Filter', { exact: true }).click();
+  await add('tag', 'urgent');
+  await become(2);
+  await add('tag', 'of-acme');
+  await become(1);
+  await page.reload();
+  await stage.settled();
+  await become(1);
+  assert.deepEqual((await page.locator('.pill').allTextContents()).map((pill) => pill.trim()), ['tag: urgent ×', 'tag: of-acme ×']);
+  await page.getByRole('link', { name: 'Remove the filter tag of-acme' }).click();
+  await become(2);
 }
 
 /** A text finds runs by everything that names them. */

@@ -1,11 +1,21 @@
-// Plays a scene: `node main.mjs SCENE GIVEN`, with the packages of the lock file found by NODE_PATH.
+// Plays scenes, with the packages of the lock file found by NODE_PATH: each line of the standard input names one, and what it is given.
 
+import { inspect } from 'node:util';
 import * as lists from './lists.mjs';
 import * as pages from './pages.mjs';
 import * as runs from './runs.mjs';
 import * as spans from './spans.mjs';
-import { stage } from './stage.mjs';
+import * as speed from './speed.mjs';
+import { heard, stage } from './stage.mjs';
 
-const [name, given] = process.argv.slice(2);
-await stage(JSON.parse(given), { ...lists, ...pages, ...runs, ...spans }[name]);
-process.exit(0);
+const scenes = { ...lists, ...pages, ...runs, ...spans, ...speed };
+
+for (;;) {
+  const { scene, given } = JSON.parse(await heard());
+  try {
+    await stage(given, scenes[scene]);
+    console.log('played');
+  } catch (error) {
+    console.log(`failed: ${JSON.stringify(inspect(error))}`);
+  }
+}

@@ -1,7 +1,7 @@
 // What readers do with other pages, and with all of them, a scene for each test.
 
 import assert from 'node:assert/strict';
-import { at, SIZES } from './stage.mjs';
+import { at, LARGE, SIZES } from './stage.mjs';
 
 /** Every page, in every width and both themes. */
 export async function pages(stage) {
@@ -14,6 +14,7 @@ export async function pages(stage) {
     running: '#/running',
     patterns: '#/patterns?since=all',
     library: '#/library',
+    tree: `#/run/${given.failed}?view=tree`,
     timeline: `#/run/${given.failed}?view=timeline`,
     graph: `#/run/${given.failed}?view=graph`,
     heatmap: '#/patterns?since=all&stage=stage:credit-score',
@@ -39,19 +40,25 @@ export async function pages(stage) {
       await page.getByRole('button', { name: / to / }).last().click();
       await page.getByRole('region', { name: 'What is different in the region' }).waitFor();
     }
+    const spills = async (width) => {
+      const spilt = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      if (spilt > 0) wrong.push(`${name} spills over ${width} px by ${spilt}`);
+    };
+    await page.setViewportSize({ width: LARGE[0], height: LARGE[1] });
+    await spills(LARGE[0]);
     for (const theme of ['light', 'dark']) {
       await stage.theme(theme);
       for (const [width, height] of SIZES) {
         await page.setViewportSize({ width, height });
-        const spills = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        await spills(width);
         if (name === 'runs') {
           for (const column of ['Run', 'Cause, or current step', 'Took']) {
             if (!(await page.getByRole('columnheader', { name: column }).isVisible())) wrong.push(`${column} is not shown at ${width} px`);
           }
         }
-        if (spills > 0) wrong.push(`${name} spills over ${width} px by ${spills}`);
         await stage.picture(`${name}-${theme}-${width}`);
-        if (width !== 1000) wrong.push(...(await stage.violations()).map((found) => `${name} ${theme} ${width}: ${found}`));
+        // Colours are the same at any width, and what is where is the same in any colours.
+        if (width === 1600 || (width === 360 && theme === 'light')) wrong.push(...(await stage.violations()).map((found) => `${name} ${theme} ${width}: ${found}`));
       }
     }
     await stage.theme('auto');
@@ -72,7 +79,8 @@ export async function pages(stage) {
 /** Which spans of a stage are slow, and what is different about them. */
 export async function heatmap(stage) {
   const { page } = stage;
-  await stage.open('#/patterns?since=all');
+  await stage.open('#/patterns?since=all&stage=stage:none');
+  await page.getByText('No span of this stage ended in this time: choose a longer time above.').waitFor();
   await page.getByRole('link', { name: 'heatmap of stage:ship' }).click();
   const chart = page.locator('.heatmap .cells');
   await chart.waitFor();
@@ -89,6 +97,12 @@ export async function heatmap(stage) {
   assert.match(await first.textContent(), /carrier.*post.*100 % \(10\).*0 % \(0\)/);
   await stage.shot('heatmap');
   assert.deepEqual(await stage.violations(), []);
+  // Between those that took long and those that did not there are none.
+  await page.mouse.move(area.x + 2, area.y + area.height / 2);
+  await page.mouse.down();
+  await page.mouse.move(area.x + area.width / 2, area.y + area.height / 2);
+  await page.mouse.up();
+  await found.getByText('There are no spans in this region: drag over coloured cells.').waitFor();
   // The same by keys: a row of the table behind the chart.
   await page.getByText('The same as a table').click();
   await page.getByRole('button', { name: / to / }).last().press('Enter');
@@ -138,14 +152,52 @@ export async function patterns(stage) {
 
   await page.getByRole('link', { name: 'Library' }).click();
   await page.getByText(/The store answers in/).waitFor();
+  await page.getByText(/The feed answers in/).waitFor();
+  await page.getByText('No outbox is known here').waitFor();
   await page.getByText('Pages are kept up to date as events arrive.').waitFor();
   const events = page.getByRole('region', { name: 'What became of the events' });
   const store = await events.locator('tbody tr').first().locator('td').allTextContents();
   assert.ok(Number(store[0].replaceAll(',', '')) > 300, `accepted ${store[0]}`);
-  assert.deepEqual([store[1], store[2], store[3], store[4]], [store[0], '0', '0', 'works'], 'the ledger balances');
+  assert.deepEqual([store[1], store[2], store[4], store[5]], [store[0], '0', '0', 'works'], 'the ledger balances');
+  assert.match(store[3], /^0 of [\d,]+$/, 'the queue and its room');
   // What is accepted meanwhile is told without being asked for.
   await at('more');
   await page.waitForFunction((before) => document.querySelector('[aria-labelledby=delivery] tbody td').textContent !== before, store[0]);
+}
+
+/** An outbox in which events wait, and have been set aside. */
+export async function outbox(stage) {
+  const { page } = stage;
+  await stage.open('#/library');
+  const box = page.getByRole('region', { name: 'Outbox' });
+  await box.getByText(/^\d+ events wait for the store$/).waitFor();
+  assert.match(await box.textContent(), /the oldest since 20.*: [\d.]+ [KM]iB of 1 MiB are taken/);
+  const waiting = Number((await box.locator('b').first().textContent()).split(' ')[0]);
+  assert.match(await page.locator('[aria-labelledby=delivery] tbody tr').first().textContent(), new RegExp(`${waiting}${waiting} in the outbox0 of [\\d,]+.*took nothing last 20.*: the disk is gone`));
+  assert.deepEqual(await stage.violations(), []);
+  await stage.theme('light');
+  await stage.picture('outbox-light-1600');
+  // The store is back, which the page says without being asked.
+  await at('the store is back');
+  await box.getByText(/^Nothing waits for the store: 0 B of 1 MiB are taken.$/).waitFor();
+  await page.keyboard.press('h');
+  await page.getByRole('link', { name: 'loan-1', exact: true }).waitFor();
+}
+
+/** Where neither store nor feed nor outbox answers, the page says so, and what else there is. */
+export async function away(stage) {
+  const { page } = stage;
+  await stage.open('#/library');
+  for (const [region, text] of [
+    ['Store and feed', 'The store does not answer: the disk is gone.'],
+    ['Store and feed', 'The feed does not answer: the disk is gone.'],
+    ['Store and feed', 'pages show what is new when they are read again'],
+    ['Outbox', 'The outbox does not answer: the disk is gone.'],
+    ['This viewer', 'Requests at once'],
+  ]) {
+    await page.getByRole('region', { name: region }).getByText(text).waitFor();
+  }
+  assert.deepEqual(await stage.violations(), []);
 }
 
 /** A run whose every field is an injection. */

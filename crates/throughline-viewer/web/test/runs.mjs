@@ -171,6 +171,10 @@ export async function logs(stage) {
     assert.deepEqual(await stage.violations(), []);
   }
   assert.equal(await page.evaluate(() => globalThis.hit), undefined);
+  // A run of which nothing was logged says where lines come from.
+  await stage.open(`#/run/${given.quiet}?view=logs`);
+  await page.getByText('Nothing was logged in this run').waitFor();
+  await page.getByText(/1 log file of its time was searched for its id|0 log files of its time were searched/).waitFor();
 }
 
 /** What a reader takes along. */
@@ -178,11 +182,11 @@ export async function copies(stage) {
   const { page, given } = stage;
   await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
   const copied = async (button) => {
+    await page.evaluate(() => navigator.clipboard.writeText(''));
     await button.click();
-    await page.getByRole('button', { name: 'Copied' }).waitFor();
-    const text = await page.evaluate(() => navigator.clipboard.readText());
-    await page.getByRole('button', { name: 'Copied' }).waitFor({ state: 'detached' });
-    return text;
+    await page.waitForFunction(async () => (await navigator.clipboard.readText()) !== '');
+    await page.getByRole('button', { name: 'Copied' }).first().waitFor();
+    return page.evaluate(() => navigator.clipboard.readText());
   };
   await stage.open(`#/run/${given.failed}`);
   const head = page.locator('.head');
@@ -199,6 +203,7 @@ export async function copies(stage) {
   await details.getByText('decided by').waitFor();
   await details.locator('summary').click();
   await details.getByText('"event_type": "stage:register-collateral"').first().waitFor();
+  await head.getByRole('button', { name: 'Copy as one line' }).waitFor();
   assert.match(await copied(details.getByRole('button', { name: 'Copy as one line' })), /^stage:register-collateral: failed with LoanError::CollateralRefused: [^\n]+$/);
   const events = JSON.parse(await copied(details.getByRole('button', { name: 'Copy JSON' })));
   assert.equal(events[0].event_type, 'stage:register-collateral');

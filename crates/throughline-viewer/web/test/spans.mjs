@@ -174,6 +174,37 @@ export async function views(stage) {
     await details.getByRole('heading', { name }).waitFor();
   }
 
+  // As a tree, in words.
+  await page.getByRole('link', { name: 'Tree' }).click();
+  const tree = page.getByRole('region', { name: 'Tree' });
+  const cut = tree.locator('li.selected');
+  assert.match(await cut.textContent(), /cause stage:register-collateral step 3 of 4.*failed.*LoanError::CollateralRefused the registry refuses the collateral/);
+  const all = await tree.getByRole('treeitem').count();
+  assert.equal(all, moments.filter((moment) => !moment.includes('began')).length, 'each span once');
+  // What is around it is closed and opened.
+  const become = (count) => page.waitForFunction((count) => document.querySelectorAll('.tree [role=treeitem]').length === count, count);
+  await page.keyboard.press('h');
+  await details.getByRole('heading', { name: 'saga:loan-approval' }).waitFor();
+  await page.keyboard.press('h');
+  await become(2);
+  assert.equal(await cut.getAttribute('aria-expanded'), 'false');
+  await page.keyboard.press('l');
+  await become(all);
+  await cut.locator('.fold').click();
+  await become(2);
+  await page.keyboard.press('f');
+  await become(all);
+  for (const [key, name] of [['g', 'workflow:loan-approval'], ['j', 'saga:loan-approval'], ['k', 'workflow:loan-approval'], ['f', 'stage:register-collateral']]) {
+    await page.keyboard.press(key);
+    await details.getByRole('heading', { name }).waitFor();
+  }
+  await page.keyboard.press('/');
+  await page.keyboard.type('needle');
+  await page.getByText('1 hit').waitFor();
+  assert.match(await tree.locator('li.hit').textContent(), /stage:open-file/);
+  await page.getByLabel('Search in the run').fill('');
+  await page.getByLabel('Search in the run').press('Escape');
+
   // The selection stays what it is in another view.
   await page.getByRole('link', { name: 'Graph' }).click();
   const graph = page.getByRole('region', { name: 'Graph', exact: true });
@@ -207,6 +238,12 @@ export async function views(stage) {
   // Spans of one name are one box, however many there are.
   await stage.open(`#/run/${given.large}?view=graph`);
   await graph.getByRole('button', { name: /stage:page.*×2,999, 1 failed/ }).waitFor();
+  await stage.open(`#/run/${given.large}?view=tree`);
+  await page.getByText('1 to 300 of 3,000 spans').waitFor();
+  await page.keyboard.press('G');
+  await page.getByText('2,701 to 3,000 of 3,000 spans').waitFor();
+  await page.getByRole('button', { name: 'Earlier' }).click();
+  await page.getByText('2,401 to 2,700 of 3,000 spans').waitFor();
   await stage.open(`#/run/${given.large}?view=timeline`);
   await page.getByText('1 to 300 of 6,000 moments').waitFor();
   await page.getByRole('button', { name: 'Later' }).click();
@@ -251,57 +288,4 @@ export async function uneven(stage) {
   assert.deepEqual((await decision.locator('.alternatives li').allTextContents()).map((text) => text.trim().replaceAll(/\s+/g, ' ')), ['● post (chosen) 0.30 a parcel of 4 kg', '○ air 0.70']);
   await decision.getByText('What followed').getByRole('link').first().click();
   await details.getByRole('heading', { name: 'stage:quick' }).waitFor();
-}
-
-/** A large run: opened, searched, zoomed and panned. */
-export async function large(stage) {
-  const { page, given } = stage;
-  page.setDefaultTimeout(180_000);
-  await stage.open();
-  const began = Date.now();
-  await page.goto(`${given.url}#/run/${given.run}`);
-  await page.getByRole('treeitem').first().waitFor();
-  const opened = Date.now() - began;
-  assert.ok((await page.getByRole('treeitem').count()) < 100, 'what is out of sight is not drawn');
-  await page.keyboard.press('f');
-  await page.locator('.row.selected.is-cause').waitFor();
-  await page.keyboard.press('G');
-  await page.locator('.row', { hasText: `stage:item-${given.spans - 2}` }).waitFor();
-  const sought = `item-${Math.floor(given.spans / 3)}`;
-  await page.getByLabel('Search in the run').fill(sought);
-  await page.getByText(/^\d+ hits? /).waitFor();
-  await page.getByLabel('Search in the run').press('Enter');
-  await page.locator('.row.selected.hit', { hasText: sought }).waitFor();
-  await page.getByLabel('Search in the run').fill('');
-  await page.locator('.rows').focus();
-  // Zoomed in and panned at each frame, as the browser itself traces it.
-  for (let at = 0; at < 3; at += 1) await page.keyboard.press('+');
-  const whole = await page.locator('.ticks').textContent();
-  const frames = await stage.traced(() =>
-    page.evaluate(
-      () =>
-        new Promise((done) => {
-          const rows = document.querySelector('.rows');
-          let left = 120;
-          const step = () => {
-            rows.scrollTop -= 240;
-            rows.dispatchEvent(new WheelEvent('wheel', { deltaY: 12, shiftKey: true, cancelable: true }));
-            left -= 1;
-            if (left > 0) requestAnimationFrame(step);
-            else done();
-          };
-          requestAnimationFrame(step);
-        }),
-    ),
-  );
-  assert.notEqual(await page.locator('.ticks').textContent(), whole, 'it was panned');
-  assert.ok(frames.length > 10, 'the browser traced its frames');
-  const sorted = frames.toSorted((a, b) => a - b);
-  const of = (share) => sorted[Math.floor(sorted.length * share)].toFixed(1);
-  const heap = Math.round((await stage.heap()) / (1 << 20));
-  console.log(
-    `a run of ${given.spans} spans is open after ${opened} ms with ${heap} MB in the page; panning draws ` +
-      `${((1000 * frames.length) / frames.reduce((sum, one) => sum + one, 0)).toFixed(0)} frames a second, p50 ${of(0.5)} ms, p95 ${of(0.95)} ms`,
-  );
-  assert.ok(heap < given.megabytes, `${heap} MB`);
 }

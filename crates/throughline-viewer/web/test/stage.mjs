@@ -11,14 +11,25 @@ const require = createRequire(join(process.env.NODE_PATH, 'none.js'));
 const { chromium } = require('playwright-core');
 const AXE = require.resolve('axe-core/axe.min.js');
 
-export const SIZES = [[3840, 2160], [1600, 1000], [1000, 800], [360, 740]];
+/** The sizes of which there are pictures. */
+export const SIZES = [[1600, 1000], [1000, 800], [360, 740]];
+/** What a page is as well to fit. */
+export const LARGE = [3840, 2160];
 
-const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+const input = createInterface({ input: process.stdin });
+// The test is gone, and with it all that could be shown. What was started here ends with this process.
+input.once('close', () => process.exit(0));
+const lines = input[Symbol.asyncIterator]();
+
+/** What the test says next. */
+export async function heard() {
+  return (await lines.next()).value;
+}
 
 /** Says to the test that the scene is at a place, and continues when the test says so. */
 export async function at(place) {
   console.log(`at: ${place}`);
-  await lines.next();
+  await heard();
 }
 
 function chromiumOnPath() {
@@ -27,17 +38,27 @@ function chromiumOnPath() {
   return found;
 }
 
+let browser;
+
+/** The browser of all scenes: to start one takes longer than most of them. */
+async function running() {
+  if (!browser?.isConnected()) {
+    browser = await chromium.launch({
+      executablePath: chromiumOnPath(),
+      args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking'],
+    });
+  }
+  return browser;
+}
+
 export async function stage(given, play) {
-  const browser = await chromium.launch({
-    executablePath: chromiumOnPath(),
-    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking'],
+  // Nothing is left in it of the scene before: no cache, no choice of the reader.
+  const context = await (await running()).newContext({
+    viewport: { width: 1600, height: 1000 },
+    reducedMotion: 'reduce',
+    ...(given.timezone ? { timezoneId: given.timezone } : {}),
   });
   try {
-    const context = await browser.newContext({
-      viewport: { width: 1600, height: 1000 },
-      reducedMotion: 'reduce',
-      ...(given.timezone ? { timezoneId: given.timezone } : {}),
-    });
     const page = await context.newPage();
     page.setDefaultTimeout(60_000);
     const wrong = [];
@@ -73,7 +94,7 @@ export async function stage(given, play) {
     wrong.push(...(await page.evaluate(() => globalThis.reports)).map((report) => `policy: ${report}`));
     assert.deepEqual(wrong, []);
   } finally {
-    await browser.close();
+    await context.close();
   }
 }
 
@@ -152,7 +173,7 @@ class Stage {
   /** What axe finds wrong. */
   async violations() {
     // The policy allows the page no script of others; the debugger may.
-    await this.page.evaluate(await readFile(AXE, 'utf8'));
+    if (!(await this.page.evaluate(() => 'axe' in globalThis))) await this.page.evaluate(await readFile(AXE, 'utf8'));
     const { violations } = await this.page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
     return violations.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((node) => `${node.html} ${node.failureSummary}`).join(' | ')}`);
   }
