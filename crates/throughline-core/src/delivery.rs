@@ -32,7 +32,7 @@ pub use durability::Durability;
 pub(crate) use feed::FeedDelivery;
 pub(crate) use queue::Stop;
 pub(crate) use report::Counters;
-pub use report::{DeliveryReport, DestinationKind, DestinationReport};
+pub use report::{DeliveryReport, DestinationKind, DestinationReport, LastFailure, QueueReport};
 pub use retry::Retry;
 pub(crate) use store::{NoRoom, Room, StoreDelivery};
 pub(crate) use thread::{on_helper_thread, timer};

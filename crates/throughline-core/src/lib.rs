@@ -36,7 +36,9 @@ pub use context::{
     Propagation, RequestDetails, RequestSpan, RequestStart, Resume, Saga, SagaBuilder, SagaFailed,
     SagaRecovery, SagaStep, Settled, Step, Timeout, TraceContext, TraceFuture, TraceParent, Workflow,
 };
-pub use delivery::{DeliveryReport, DestinationKind, DestinationReport, Durability, Retry, WhenFull};
+pub use delivery::{
+    DeliveryReport, DestinationKind, DestinationReport, Durability, LastFailure, QueueReport, Retry, WhenFull,
+};
 pub use memory::{MemoryFeed, MemoryStore};
 pub use panics::{
     PanicId, catch_recorded, describe_panic, panic_begins, panic_place, panics_are_recorded_here,

@@ -8,7 +8,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join;
-use throughline_model::{ReadError, Text, TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStream};
+use throughline_model::{
+    ReadError, SpoolReader, Text, TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStream,
+};
 use throughline_query::TraceQuery;
 use throughline_redact::Redactor;
 
@@ -118,6 +120,11 @@ impl Throughline {
     /// Events as they happen; `None` without a feed that can be watched from here.
     pub fn stream(&self) -> Option<Arc<dyn TraceStream>> {
         self.0.stream.clone()
+    }
+
+    /// What waits in the [spool](crate::ThroughlineBuilder::spool) for the store; `None` without one.
+    pub fn outbox(&self) -> Option<Arc<dyn SpoolReader>> {
+        self.0.store.as_ref().and_then(|store| store.outbox())
     }
 
     /// Reads one run from the store, to query it.

@@ -121,6 +121,40 @@ pub struct FailureSummary {
     pub event_type: Text,
     /// The error, if one was recorded.
     pub error: Option<ErrorInfo>,
+    /// The 4 of "step 4 of 10": of the span, or of the innermost step around it. Of a first failure only its own.
+    pub step_index: Option<u32>,
+    /// The 10 of "step 4 of 10".
+    pub step_total: Option<u32>,
+}
+
+impl FailureSummary {
+    /// The summary of a failed event among the events of its run.
+    pub fn among<'e>(event: &TraceEvent, events: impl IntoIterator<Item = &'e TraceEvent>) -> Self {
+        let mut summary = Self::from(event);
+        if event.step_index.is_none() && event.parent_span_id.is_some() {
+            let firsts: HashMap<SpanId, &TraceEvent> = events
+                .into_iter()
+                .filter(|event| event.seq == 0)
+                .map(|event| (event.span_id, event))
+                .collect();
+            let around = step_around(event, firsts.len(), |span| firsts.get(&span).copied());
+            (summary.step_index, summary.step_total) = around;
+        }
+        summary
+    }
+}
+
+/// The number of a step, and of how many: of the span of this event, or of the innermost step around it.
+fn step_around<'e>(
+    event: &'e TraceEvent,
+    spans: usize,
+    first_of: impl Fn(SpanId) -> Option<&'e TraceEvent>,
+) -> (Option<u32>, Option<u32>) {
+    // As many as there are spans: broken records may have them in a circle.
+    let around =
+        std::iter::successors(Some(event), |inner| first_of(inner.parent_span_id?)).take(spans.max(1));
+    let step = around.into_iter().find(|event| event.step_index.is_some());
+    (step.and_then(|step| step.step_index), step.and_then(|step| step.step_total))
 }
 
 fn name_of(event: &TraceEvent) -> Text {
@@ -135,6 +169,8 @@ impl From<&TraceEvent> for FailureSummary {
             name: name_of(event),
             event_type: event.event_type.clone(),
             error: event.error.as_deref().cloned(),
+            step_index: event.step_index,
+            step_total: event.step_total,
         }
     }
 }
@@ -275,15 +311,19 @@ impl OpenRun {
             .max_by_key(|(_, last)| Position::of(last));
         let root = summary.root.as_ref().and_then(|root| spans.get(root.span_id));
         let in_hand = current.map(|(_, last)| *last).or_else(|| root.map(|root| *root.last()));
-        let current = current.map(|(first, event)| CurrentStep {
-            span_id: event.span_id,
-            name: name_of(first),
-            // What came later says how it continues, not what it is: `saga:left_open`.
-            event_type: first.event_type.clone(),
-            started: event.timestamp,
-            attempt: event.attempt,
-            step_index: event.step_index,
-            step_total: event.step_total,
+        let current = current.map(|(first, event)| {
+            let first_of = |span| spans.get(span).map(|span| *span.first());
+            let (step_index, step_total) = step_around(event, spans.len(), first_of);
+            CurrentStep {
+                span_id: event.span_id,
+                name: name_of(first),
+                // What came later says how it continues, not what it is: `saga:left_open`.
+                event_type: first.event_type.clone(),
+                started: event.timestamp,
+                attempt: event.attempt,
+                step_index,
+                step_total,
+            }
         });
         Self {
             last_event: last_event.unwrap_or(summary.started),
@@ -343,7 +383,7 @@ pub struct CurrentStep {
     pub started: Timestamp,
     /// Which attempt it is.
     pub attempt: Option<u32>,
-    /// The 4 of "step 4 of 10".
+    /// The 4 of "step 4 of 10": its own, or that of the innermost step around it.
     pub step_index: Option<u32>,
     /// The 10 of "step 4 of 10".
     pub step_total: Option<u32>,

@@ -15,7 +15,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use throughline_model::fold::{Change, Mark, RowCause, RowFold, RunRow, cause_of_run, outline};
-use throughline_model::{InstanceId, SpanId, Timestamp, TraceEvent, TraceId};
+use throughline_model::{FailureSummary, InstanceId, SpanId, Timestamp, TraceEvent, TraceId};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
@@ -346,8 +346,9 @@ async fn cause(client: &Client, run: &Run, id: i64) -> Result<RowCause, Fault> {
     }
     let events = client.query_typed(OF_RUN, &[(&id, Type::INT8)]).await?;
     let events = events.iter().map(event_of).collect::<Result<Vec<_>, _>>()?;
-    let found = cause_of_run(&run.fold, &events);
-    Ok(found.map_or(RowCause::None, |event| RowCause::Found(Box::new(event.clone()))))
+    let Some(found) = cause_of_run(&run.fold, &events) else { return Ok(RowCause::None) };
+    let FailureSummary { step_index, step_total, .. } = FailureSummary::among(found, &events);
+    Ok(RowCause::Found(Box::new(TraceEvent { step_index, step_total, ..found.clone() })))
 }
 
 /// The event in the first column.

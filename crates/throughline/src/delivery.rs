@@ -20,7 +20,7 @@
 //! ```
 
 pub use throughline_core::{
-    BuildError, DeliveryReport, DestinationKind, DestinationReport, Durability, Retry, ThroughlineBuilder,
-    WhenFull,
+    BuildError, DeliveryReport, DestinationKind, DestinationReport, Durability, LastFailure, QueueReport,
+    Retry, ThroughlineBuilder, WhenFull,
 };
 pub use throughline_model::DropReason;

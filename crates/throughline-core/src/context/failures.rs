@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use super::current::{Turn, last_turn};
-use throughline_model::fold::{Agreement, agreement};
+use throughline_model::fold::{Agreement, agreement as agreement_with};
 use throughline_model::{ErrorInfo, Link, Moment, Relation, StepError, Text, names::errors};
 
 /// How many are kept of a span. Only those can be so many that fail beside each other.
@@ -241,7 +241,7 @@ impl Failures {
     /// The code says that it continues without what failed like this.
     pub(super) fn tolerated(&self, error: &ErrorInfo) {
         if self.has_any() {
-            self.list().retain(|failure| agreement(error, &failure.error).is_none());
+            self.list().retain(|failure| agreement_with(error, &failure.error).is_none());
         }
     }
 
@@ -262,7 +262,11 @@ impl Failures {
         if error.kind == errors::PANIC && known.kind == errors::PANIC {
             error.message.clone_from(&known.message);
         }
-        Some(cause.link.clone())
+        // Memory that was freed is used again. So the place of an error only tells what was put up with from others that say the
+        // same; by itself it says no more than the text.
+        let says_the_same =
+            |other: &Failure| other.name != cause.name && agreement_with(error, &other.error).is_some();
+        (!cause.is_over || list.iter().any(says_the_same)).then(|| cause.link.clone())
     }
 
     /// What failed in the span beside what began at this moment: in this poll, or at any time if it is not known in which.
@@ -293,7 +297,7 @@ fn cause_in<'f>(
         |failure: &Failure| failure.identity.is(identity) && innermost(&failure.error) == innermost(error);
     let mut best: Option<(Agreement, &Failure)> = None;
     for failure in list.iter().filter(|failure| !failure.is_over || is_the_same(failure)) {
-        let Some(agreement) = agreement(error, &failure.error) else { continue };
+        let Some(agreement) = agreement_with(error, &failure.error) else { continue };
         // What is behind an error is behind others too: its own text has to be there, if other work began since.
         if failure.is_followed && agreement == Agreement::Innermost && !failure.error.chain.is_empty() {
             continue;

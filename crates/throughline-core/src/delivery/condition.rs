@@ -6,8 +6,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use throughline_model::{AppendError, BoxFuture, ErrorInfo, Text};
+use throughline_model::{AppendError, BoxFuture, ErrorInfo, Text, Timestamp};
 use tokio::time::Instant;
+
+use super::LastFailure;
 
 /// How many panics in a row say that a destination is broken.
 const PANICS_IN_A_ROW: u32 = 3;
@@ -22,6 +24,7 @@ pub(crate) struct Condition {
     panics_in_a_row: AtomicU32,
     is_broken: AtomicBool,
     why: Mutex<Option<Broken>>,
+    last_failure: Mutex<Option<LastFailure>>,
 }
 
 #[derive(Debug)]
@@ -58,6 +61,7 @@ impl Condition {
                 Ok(())
             }
             Ok(Err(error)) => {
+                self.failed(&error.to_string());
                 self.panics_in_a_row.store(0, Ordering::Relaxed);
                 if let AppendError::Broken { reason, .. } = &error {
                     self.set_broken(Broken { reason: reason.clone().into(), until: None });
@@ -84,6 +88,7 @@ impl Condition {
 
     /// It panicked; answers whether it has done so too often by now.
     pub(crate) fn panicked(&self, reason: &str) -> bool {
+        self.failed(reason);
         self.panics.fetch_add(1, Ordering::Relaxed);
         let in_a_row = self.panics_in_a_row.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         let is_broken = in_a_row >= PANICS_IN_A_ROW;
@@ -92,6 +97,16 @@ impl Condition {
             self.set_broken(Broken { reason, until: Some(Instant::now() + BROKEN_BY_PANICS_FOR) });
         }
         is_broken
+    }
+
+    fn failed(&self, reason: &str) {
+        let failure = LastFailure { at: Timestamp::now(), reason: reason.to_owned().into() };
+        *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+    }
+
+    /// When it did not take what it was given the last time.
+    pub(crate) fn last_failure(&self) -> Option<LastFailure> {
+        self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn set_broken(&self, broken: Broken) {
@@ -166,5 +181,7 @@ mod tests {
         assert_eq!(condition.broken().as_deref(), Some("its file is gone"));
         call(&condition, Some(Ok(()))).await.unwrap();
         assert_eq!(condition.broken(), None);
+        let last = condition.last_failure().unwrap();
+        assert!(last.reason.contains("its file is gone") && last.at <= Timestamp::now(), "{last:?}");
     }
 }

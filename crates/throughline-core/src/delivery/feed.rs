@@ -8,7 +8,9 @@ use tokio::time::Instant;
 
 use super::queue::{Finish, Queue, Queued};
 use super::thread::{self, KeepAlive};
-use super::{Condition, Counters, DestinationKind, DestinationReport, DropReason, Stop, not_opened_in};
+use super::{
+    Condition, Counters, DestinationKind, DestinationReport, DropReason, QueueReport, Stop, not_opened_in,
+};
 
 /// How many events are published at once at most. A feed may be at work on the first of them while it writes the others.
 const GROUP: usize = 1024;
@@ -73,7 +75,10 @@ impl FeedDelivery {
     }
 
     pub(crate) fn report(&self) -> DestinationReport {
-        self.counters.report(&self.name, DestinationKind::Feed, &self.condition)
+        DestinationReport {
+            queue: Some(QueueReport::from(&*self.queue)),
+            ..self.counters.report(&self.name, DestinationKind::Feed, &self.condition)
+        }
     }
 }
 

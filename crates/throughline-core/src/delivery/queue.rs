@@ -379,6 +379,12 @@ impl Queue {
         self.idle.notify_all();
     }
 
+    /// How many events are in memory, and for how many there is room.
+    pub(crate) fn filled(&self) -> (usize, usize) {
+        let state = self.state();
+        (state.waiting.len() + state.unsettled, self.capacity)
+    }
+
     /// Events that wait, in memory or in the spool.
     #[cfg(test)]
     pub(crate) fn pending(&self) -> u64 {

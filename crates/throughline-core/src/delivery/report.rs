@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
-use throughline_model::{DropReason, SinkAccount, Text};
+use throughline_model::{DropReason, SinkAccount, Text, Timestamp};
 
 use super::Condition;
+use super::queue::Queue;
 
 /// What a destination is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -41,12 +42,43 @@ pub struct DestinationReport {
     pub panics: u64,
     /// Why it takes nothing until somebody repairs it; `None` if it works as far as is known.
     pub broken: Option<Text>,
+    /// When it did not take what it was given the last time, whatever became of that afterwards.
+    pub last_failure: Option<LastFailure>,
+    /// The queue in front of it; `None` for sinks, which have none.
+    pub queue: Option<QueueReport>,
     /// How often work failed that a store does on its own, such as removing old runs. It costs no event.
     pub upkeep_failures: u64,
     /// What was wrong the last time.
     pub last_upkeep_failure: Option<String>,
     /// What the service behind a store charged, by operation, in whole units of its own; empty if it charges nothing.
     pub charges: BTreeMap<&'static str, u64>,
+}
+
+/// When a destination did not take what it was given, and what it said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct LastFailure {
+    /// When that was.
+    pub at: Timestamp,
+    /// What it said.
+    pub reason: Text,
+}
+
+/// The queue in front of a destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct QueueReport {
+    /// Events in memory that wait or are on their way.
+    pub waiting: u64,
+    /// How many events it has room for. A step that has begun has its end put there even if there is no room left.
+    pub capacity: u64,
+}
+
+impl From<&Queue> for QueueReport {
+    fn from(queue: &Queue) -> Self {
+        let (waiting, capacity) = queue.filled();
+        Self { waiting: waiting as u64, capacity: capacity as u64 }
+    }
 }
 
 impl DestinationReport {
@@ -129,6 +161,8 @@ impl Counters {
             dropped,
             panics: condition.panics(),
             broken: condition.broken(),
+            last_failure: condition.last_failure(),
+            queue: None,
             upkeep_failures: 0,
             last_upkeep_failure: None,
             charges: BTreeMap::new(),

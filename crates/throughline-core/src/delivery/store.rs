@@ -19,7 +19,7 @@ use super::queue::{Ack, Dependency, Fate, Finish, Queue, Queued};
 use super::thread::{self, KeepAlive};
 use super::worker::Worker;
 use super::{
-    Condition, Counters, DestinationKind, DestinationReport, DropReason, Retry, Stop, WhenFull,
+    Condition, Counters, DestinationKind, DestinationReport, DropReason, QueueReport, Retry, Stop, WhenFull,
     describe_panic, lease, not_opened_in,
 };
 
@@ -226,6 +226,11 @@ impl StoreDelivery {
         readers
     }
 
+    /// What waits in the spool, if there is one.
+    pub(crate) fn outbox(&self) -> Option<Arc<dyn SpoolReader>> {
+        self.spool_reader.clone()
+    }
+
     /// Whether the store was away when this was started.
     pub(crate) fn is_late(&self) -> bool {
         self.accounts.late.is_some()
@@ -329,6 +334,7 @@ impl StoreDelivery {
             upkeep_failures: count,
             last_upkeep_failure: last,
             charges: charges.totals(),
+            queue: Some(QueueReport::from(&*self.queue)),
             ..self.counters.report(&self.name, DestinationKind::Store, &self.condition)
         }
     }

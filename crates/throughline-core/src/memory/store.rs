@@ -252,8 +252,8 @@ impl Run {
     }
 
     fn cause(&self) -> Option<FailureSummary> {
-        let find =
-            || cause_of_run(&self.fold, self.events.values().map(|event| &**event)).map(FailureSummary::from);
+        let events = || self.events.values().map(|event| &**event);
+        let find = || Some(FailureSummary::among(cause_of_run(&self.fold, events())?, events()));
         self.cause.get_or_init(find).clone()
     }
 

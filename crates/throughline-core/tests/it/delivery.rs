@@ -10,7 +10,7 @@ use throughline_core::testing::{FaultyStore, MemorySpool};
 use throughline_core::{
     AppendError, BoxFuture, DropReason, Durability, EventSink, FeedConfig, InContext as _, Instance,
     LiveFeed, MemoryFeed, MemoryStore, NotRecorded, OpenError, Redaction, Retry, SinkAccount, Status,
-    StreamItem, Throughline, ThroughlineBuilder, TraceEvent, TraceStream, WatchRequest, names,
+    StreamItem, Throughline, ThroughlineBuilder, Timestamp, TraceEvent, TraceStream, WatchRequest, names,
     panics_are_recorded_here,
 };
 
@@ -317,6 +317,12 @@ async fn with_a_spool_the_workflow_goes_on_and_the_store_gets_everything_in_orde
         }
         let account = &observer.delivery_report().destinations[0];
         assert_eq!((account.delivered, account.pending, account.balances()), (1, 6, true));
+        let queue = account.queue.unwrap();
+        assert!((queue.waiting, queue.capacity) < (7, 8_193), "{queue:?}");
+        let failure = account.last_failure.clone().expect("the store was away");
+        assert!(failure.reason.contains("away") && failure.at <= Timestamp::now(), "{failure:?}");
+        let waiting = observer.outbox().unwrap().usage().await.unwrap();
+        assert!((1..=6).contains(&waiting.events), "{waiting:?}");
         faults.heal();
     });
     run.await.unwrap();

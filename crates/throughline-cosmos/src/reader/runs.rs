@@ -49,7 +49,8 @@ impl Found {
         if self.is_cause_unknown {
             let events = of_trace(container, self.summary.trace_id).await?;
             let fold = RunFold::of(&events);
-            self.summary.cause = cause_of_run(&fold, &events).map(FailureSummary::from);
+            let cause = cause_of_run(&fold, &events);
+            self.summary.cause = cause.map(|cause| FailureSummary::among(cause, &events));
         }
         Ok(self)
     }

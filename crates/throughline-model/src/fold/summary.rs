@@ -39,7 +39,8 @@ impl RunSummary {
     ) -> Option<Self> {
         let events: Vec<&TraceEvent> = events.into_iter().collect();
         let fold = RunFold::of(events.iter().copied());
-        let cause = cause_of_run(&fold, events.iter().copied()).map(FailureSummary::from);
+        let cause = cause_of_run(&fold, events.iter().copied());
+        let cause = cause.map(|cause| FailureSummary::among(cause, events.iter().copied()));
         Some(Self { cause, ..fold.summary(liveness)? })
     }
 }

@@ -170,9 +170,11 @@ fn by_the_book(events: &[TraceEvent]) -> Option<RunSummary> {
         name: failed.span_name().into_owned().into(),
         event_type: failed.event_type.clone(),
         error: failed.error.as_deref().cloned(),
+        step_index: failed.step_index,
+        step_total: failed.step_total,
     });
     summary.cause = super::cause_of_run(&RunFold::of(ordered.iter().copied()), ordered.iter().copied())
-        .map(crate::FailureSummary::from);
+        .map(|cause| crate::FailureSummary::among(cause, ordered.iter().copied()));
     if let Some(root) = root.filter(|_| latest_of(Status::Pending).is_none()) {
         summary.ended = lasts.iter().map(|last| last.timestamp).max();
         summary.duration_us = match (detached.is_empty(), summary.ended) {

@@ -364,6 +364,7 @@ macro_rules! store_conformance {
             a_workflow_inside_a_request_names_the_run,
             the_first_failure_is_the_earliest_even_if_it_arrives_late,
             the_cause_is_what_brought_the_run_down_and_not_what_it_put_up_with,
+            what_fails_within_a_step_is_in_its_place_among_the_steps,
             // open runs
             open_runs_come_oldest_first_with_their_current_step,
             open_runs_and_their_summaries_page_through_everything_once,

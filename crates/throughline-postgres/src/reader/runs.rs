@@ -55,7 +55,8 @@ impl Found {
         if self.is_cause_unknown {
             let events = events_of(client, &[self.id]).await?.remove(&self.id).unwrap_or_default();
             let fold = RunFold::of(&events);
-            self.summary.cause = cause_of_run(&fold, &events).map(FailureSummary::from);
+            let cause = cause_of_run(&fold, &events);
+            self.summary.cause = cause.map(|cause| FailureSummary::among(cause, &events));
         }
         Ok(())
     }

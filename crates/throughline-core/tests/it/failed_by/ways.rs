@@ -81,6 +81,21 @@ async fn an_error_is_not_taken_for_one_that_was_put_up_with_and_in_whose_memory_
     }
 }
 
+#[tokio::test]
+async fn an_error_of_its_own_with_the_words_of_one_that_was_put_up_with_names_no_step() {
+    let events = record(|ctx| async move {
+        let timed_out = || anyhow::anyhow!("timed out waiting for the lock");
+        // In a loop, for whether an error gets the memory of another is up to chance.
+        for _ in 0..3 {
+            drop(ctx.trace("stage:poll", async { Err::<(), _>(timed_out()) }).await.unwrap());
+            pass(&ctx).await;
+        }
+        Box::pin(async { Err::<(), _>(timed_out()) }).await
+    })
+    .await;
+    assert_eq!(cause(&events), [""; 0]);
+}
+
 async fn pass(ctx: &TraceContext) {
     ctx.trace_infallible("stage:validate", async {}).await.unwrap();
 }

@@ -6,7 +6,7 @@ use super::oracle::Oracle;
 use super::{OpenStore, StoreFixture, hold, open};
 use crate::names::{HTTP_REQUEST, tags};
 use crate::testing::{RunBuilder, broken_run, run, sample_log};
-use crate::{Filter, InstanceId, RunState, RunSummary, Scope, TraceId};
+use crate::{Filter, InstanceId, Page, RunState, RunSummary, Scope, TraceId};
 
 async fn state(store: &OpenStore, id: TraceId) -> RunState {
     summary(store, id).await.state
@@ -388,5 +388,26 @@ pub fn the_cause_is_what_brought_the_run_down_and_not_what_it_put_up_with<F: Sto
         let cause = found.cause.unwrap();
         assert_eq!((cause.span_id, &*cause.event_type), (fatal, "stage:pay"));
         assert_eq!(cause.error, late.error.map(|error| *error));
+    });
+}
+
+pub fn what_fails_within_a_step_is_in_its_place_among_the_steps<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let store = open(fixture).await;
+        let mut builder = run("loan-approval").key("loan-1").instance(store.id);
+        let step = builder.begin("stage:pay");
+        builder.edit(|event| (event.step_index, event.step_total) = (Some(4), Some(10)));
+        let call = builder.begin_in(step, "dependency:http");
+        let open_runs = builder.events();
+        store.append(&open_runs).await;
+        let open = store.reader.open_runs(&Page::first(1)).await.unwrap().items.pop().unwrap();
+        let current = open.current.unwrap();
+        assert_eq!((current.span_id, current.step_index, current.step_total), (call, Some(4), Some(10)));
+        builder.fail(call, "Timeout", "no answer");
+        builder.fail(step, "Timeout", "no answer");
+        builder.fail_run("Timeout", "no answer");
+        store.append(&builder.events()[open_runs.len()..]).await;
+        let cause = summary(&store, builder.trace_id()).await.cause.unwrap();
+        assert_eq!((cause.span_id, cause.step_index, cause.step_total), (call, Some(4), Some(10)));
     });
 }
