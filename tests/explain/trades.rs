@@ -69,6 +69,28 @@ fn resemblances() -> Vec<Scenario> {
             ],
         },
         Scenario {
+            name: "an_error_of_its_own_with_the_words_of_one_that_was_put_up_with_is_not_linked",
+            story: run!(|ctx| {
+                let _ = fail(&ctx, "stage:poll", "timed out waiting for the lock").await;
+                pass(&ctx, "stage:read").await?;
+                pass(&ctx, "stage:sort").await?;
+                bail!("timed out waiting for the lock")
+            }),
+            origin: "stage:poll",
+            says: &["it ended with the same error (origin inferred)"],
+        },
+        Scenario {
+            name: "an_error_that_was_kept_while_something_was_closed",
+            story: run!(|ctx| {
+                let imported = fail(&ctx, "stage:import", "bad header in line 1").await;
+                pass(&ctx, "stage:close-file").await?;
+                pass(&ctx, "stage:report").await?;
+                imported
+            }),
+            origin: "stage:import",
+            says: &["bad header in line 1"],
+        },
+        Scenario {
             name: "exports_of_which_an_error_says_how_many_failed",
             story: run!(|ctx| {
                 let mut exports = tokio::task::JoinSet::new();

@@ -62,6 +62,11 @@ impl Place {
         overlap(&self.memory, &other.memory)
     }
 
+    /// Whether it is known that somebody else is woken for it.
+    fn is_woken_beside(&self, other: &Self) -> bool {
+        self.woken != other.woken && self.woken != 0 && other.woken != 0
+    }
+
     /// Whether another one is a part of this one, as far as that is known.
     fn may_hold(&self, other: &Self) -> bool {
         let (own, other) = (&self.memory, &other.memory);
@@ -157,8 +162,9 @@ pub(super) struct Failure {
     pub(super) turn: Option<Turn>,
     /// Whether it was to undo something: that is no further attempt at what failed before.
     pub(super) undoes: bool,
-    /// Whether something began later, perhaps beside it.
-    pub(super) is_followed: bool,
+    /// How much began later, perhaps beside it, and how much of that has failed.
+    pub(super) begun_since: u32,
+    pub(super) failed_since: u32,
     /// Whether the code seems to have continued after it.
     pub(super) is_over: bool,
 }
@@ -172,8 +178,7 @@ impl Failure {
     /// Whether it is known that something which began later ran beside it, as branches of a `join!` do that fail at once.
     fn was_beside(&self, place: &Place, task: Option<tokio::task::Id>) -> bool {
         let was_made_before = place.made.0 <= self.nth;
-        let (own, other) = (self.place.woken, place.woken);
-        let is_in_a_set = self.task == task && own != other && own != 0 && other != 0;
+        let is_in_a_set = self.task == task && self.place.is_woken_beside(place);
         (was_made_before || is_in_a_set) && !self.place.overlaps(place)
     }
 }
@@ -207,7 +212,7 @@ impl Failures {
                 let is_inline = around.may_hold(place) && around.may_hold(&failure.place);
                 let is_same_code = !is_inline && failure.task == task && !was_beside;
                 failure.is_over |= failure.place.overlaps(place) || is_same_code;
-                failure.is_followed = true;
+                failure.begun_since = failure.begun_since.saturating_add(1);
                 if was_beside && !failure.is_over && failure.how == How::Failed {
                     beside.push(Link { rel: Relation::Beside, ..failure.link.clone() });
                 }
@@ -230,6 +235,9 @@ impl Failures {
     /// Something failed in the span.
     pub(super) fn add(&self, failure: Failure) {
         let mut list = self.list();
+        for before in list.iter_mut().filter(|before| before.ended <= failure.started) {
+            before.failed_since = before.failed_since.saturating_add(1);
+        }
         if list.len() >= KEPT {
             // The first ones and the last ones are those whose errors are given back.
             list.remove(KEPT / 2);
@@ -245,9 +253,9 @@ impl Failures {
         }
     }
 
-    /// What brought the span down that ends with this error, if it is known. Whatever was known of the error down there and
-    /// is hidden up here is added to it.
-    pub(super) fn explain(&self, error: &mut ErrorInfo, identity: Identity) -> Option<Link> {
+    /// What brought the span down that ends with this error, if it is known; the span's own future is `around`. Whatever was known
+    /// of the error down there and is hidden up here is added to it.
+    pub(super) fn explain(&self, error: &mut ErrorInfo, identity: Identity, around: &Place) -> Option<Link> {
         if !self.has_any() {
             return None;
         }
@@ -263,10 +271,18 @@ impl Failures {
             error.message.clone_from(&known.message);
         }
         // Memory that was freed is used again. So the place of an error only tells what was put up with from others that say the
-        // same; by itself it says no more than the text.
+        // same; by itself it says no more than the text, if something went well since. Of a set of futures each takes the memory of
+        // one before it, which says nothing of what became of that.
         let says_the_same =
             |other: &Failure| other.name != cause.name && agreement_with(error, &other.error).is_some();
-        (!cause.is_over || list.iter().any(says_the_same)).then(|| cause.link.clone())
+        let nothing_went_well = cause.begun_since == cause.failed_since;
+        let is_known = || {
+            !cause.is_over
+                || nothing_went_well
+                || cause.place.is_woken_beside(around)
+                || list.iter().any(says_the_same)
+        };
+        is_known().then(|| cause.link.clone())
     }
 
     /// What failed in the span beside what began at this moment: in this poll, or at any time if it is not known in which.
@@ -299,7 +315,7 @@ fn cause_in<'f>(
     for failure in list.iter().filter(|failure| !failure.is_over || is_the_same(failure)) {
         let Some(agreement) = agreement_with(error, &failure.error) else { continue };
         // What is behind an error is behind others too: its own text has to be there, if other work began since.
-        if failure.is_followed && agreement == Agreement::Innermost && !failure.error.chain.is_empty() {
+        if failure.begun_since > 0 && agreement == Agreement::Innermost && !failure.error.chain.is_empty() {
             continue;
         }
         // Whatever gave it up has said so at once.

@@ -205,7 +205,7 @@ impl Span {
     fn end_event(&self, mut end: End, at: Moment) -> TraceEvent {
         let mut event = self.event(self.label.end(end.status), at);
         if let Some(error) = end.error.as_mut().filter(|_| end.status == Status::Failed) {
-            event.links.extend(self.failures.explain(error, end.identity));
+            event.links.extend(self.failures.explain(error, end.identity, &self.place));
         }
         self.tell_above(&end, at);
         event.status = end.status;
@@ -265,7 +265,8 @@ impl Span {
             task: tokio::task::try_id(),
             turn: current::turn(),
             undoes: self.tags.iter().any(|tag| tag == names::tags::COMPENSATION),
-            is_followed: false,
+            begun_since: 0,
+            failed_since: 0,
             is_over: false,
         });
     }
