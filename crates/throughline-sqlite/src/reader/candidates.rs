@@ -69,8 +69,11 @@ impl Candidates {
         mut start: impl FnMut(i64) -> Result<Option<i64>, Fault>,
         mut visit: impl FnMut(&[i64]) -> Result<ControlFlow<()>, Fault>,
     ) -> Result<(), Fault> {
-        let mut blocks =
-            connection.prepare_cached("SELECT id, entries FROM block WHERE id BETWEEN ?1 AND ?2")?;
+        // A block may begin before a range and end after it.
+        let mut blocks = connection.prepare_cached(
+            "SELECT id, entries FROM block \
+             WHERE id BETWEEN coalesce((SELECT max(id) FROM block WHERE id <= ?1), ?1) AND ?2",
+        )?;
         let mut known = FxHashSet::default();
         let mut candidates = Descending::default();
         for range in self.ranges.iter().filter(|range| range.last_ts >= self.since) {
@@ -82,7 +85,8 @@ impl Candidates {
             while let Some(row) = rows.next()? {
                 let first = row.get(0)?;
                 let stored = stored(connection, first, row.get_ref(1)?.as_bytes().unwrap_or_default())?;
-                for (_, entry) in entries(first, &stored) {
+                let of_range = |(event, _): &(i64, _)| (range.first..=range.last).contains(event);
+                for (_, entry) in entries(first, &stored).filter(of_range) {
                     if self.sketch.as_ref().is_none_or(|sketch| sketch.allows(&entry))
                         && known.insert(entry.run)
                         && let Some(started) = start(entry.run)?

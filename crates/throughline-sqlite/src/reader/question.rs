@@ -523,6 +523,46 @@ mod tests {
     }
 
     #[test]
+    fn runs_with_something_rare_are_found_in_their_order_wherever_blocks_and_ranges_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        let place = Place { path: path.clone(), synchronous: Synchronous::Off, busy_timeout: Duration::ZERO };
+        let mut writer = Writer::new(STORE_FILE.open(&place).unwrap());
+        let (mut log, mut with_tag) = (Vec::new(), Vec::new());
+        for number in 0..2_000_u32 {
+            // As in an import, where the last to be written is not the last that happened.
+            let moment = Timestamp::from_micros(i64::from(number * 7_919 % 2_003) * 1_000_000);
+            let mut run = run("loan").key(&format!("loan-{number}")).at(moment);
+            (0..3).for_each(|_| {
+                run.point("stage:score");
+            });
+            if number % 13 == 5 {
+                run.edit(|event| event.tags = vec![format!("tag-{}", number % 2).into()]);
+                with_tag.push((moment, run.trace_id(), number % 2));
+            }
+            log.extend(run.events());
+        }
+        for group in log.chunks(211) {
+            writer.append(group).unwrap();
+        }
+        with_tag.sort_unstable_by_key(|(moment, id, _)| std::cmp::Reverse((*moment, *id)));
+        for folded in [false, true] {
+            if folded {
+                writer.fold().unwrap();
+            }
+            let mut session = Source::open(&path).unwrap().1;
+            for tag in [0, 1] {
+                let filter = Filter::new().tag(format!("tag-{tag}"));
+                let found =
+                    runs::find(&mut session, &filter, &Page::first(1_000), Causes::Kept).unwrap().items;
+                let found: Vec<_> = found.iter().map(|run| (run.started, run.trace_id, tag)).collect();
+                let wanted: Vec<_> = with_tag.iter().copied().filter(|(_, _, of)| *of == tag).collect();
+                assert_eq!(found, wanted);
+            }
+        }
+    }
+
+    #[test]
     fn the_first_page_of_what_most_runs_are_is_found_at_the_end_of_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.db");
