@@ -110,7 +110,9 @@ fn runs_are_listed_the_last_first() {
             },
             "event_type": "activity:A_DECLINED",
             "name": "activity:A_DECLINED",
-            "span_id": "2482d2ed325d0b40"
+            "span_id": "2482d2ed325d0b40",
+            "step_index": null,
+            "step_total": null
           },
           "correlation_id": "loan-2",
           "duration_us": 1860000000,
@@ -122,7 +124,9 @@ fn runs_are_listed_the_last_first() {
             },
             "event_type": "activity:A_DECLINED",
             "name": "activity:A_DECLINED",
-            "span_id": "2482d2ed325d0b40"
+            "span_id": "2482d2ed325d0b40",
+            "step_index": null,
+            "step_total": null
           },
           "root": {
             "attempt": null,

@@ -90,3 +90,26 @@ fn the_official_client_lists_and_calls_every_tool_over_http() {
     let server = Server::of(&sandbox, &["--token-file", "token.txt"]);
     check(&client(&sandbox, json!({ "url": server.url, "token": "tulip-42-tulip" })));
 }
+
+#[test]
+fn the_official_client_is_shown_as_much_as_its_token_says() {
+    if may_be_left_out() {
+        return;
+    }
+    let sandbox = Sandbox::with_sagas();
+    sandbox.write("all.txt", "tulip-42-tulip\n");
+    sandbox.write("less.txt", "daisy-42-daisy\n");
+    let server =
+        Server::of(&sandbox, &["--token-file", "all.txt", "--token-file-without-payloads", "less.txt"]);
+    let [all, less] = ["tulip-42-tulip", "daisy-42-daisy"].map(|token| {
+        let said = client(&sandbox, json!({ "url": server.url, "token": token }));
+        for answer in said["answers"].as_array().unwrap() {
+            assert_ne!(answer["isError"], true, "{answer}");
+        }
+        said.to_string()
+    });
+    for hidden in ["the customer waits", "was declined", "express", "stock-reservation", "input ="] {
+        assert!(all.contains(hidden) && !less.contains(hidden), "{hidden}: {less}");
+    }
+    assert!(less.contains("CardError::Declined") && less.contains("Not shown to you"), "{less}");
+}
