@@ -33,13 +33,31 @@ async function refused(response: Response): Promise<Refused> {
   return new Refused(response.status, said, response.status === 401 && challenge.startsWith('Bearer'));
 }
 
+/** Answers that were asked for before anybody wanted them. */
+const ahead = new Map<string, Promise<unknown>>();
+
+/** Asks what the page will ask once it is drawn, so that it need not wait then. What goes wrong is found out when it asks itself. */
+export function askAhead(question: string, parameters: Record<string, string | undefined>): void {
+  const address = addressOf(question, parameters);
+  const answer = ask(question, parameters);
+  ahead.set(address, answer);
+  answer.catch(() => ahead.delete(address));
+}
+
+function addressOf(question: string, parameters: Record<string, string | undefined>): string {
+  return `api/${question}${queryOf(parameters)}`;
+}
+
 /** The answer to a question; parameters without a value are left out. */
 export async function ask<T>(
   question: string,
   parameters: Record<string, string | undefined> = {},
   signal?: AbortSignal,
 ): Promise<T> {
-  const address = `api/${question}${queryOf(parameters)}`;
+  const address = addressOf(question, parameters);
+  const known = ahead.get(address);
+  ahead.delete(address);
+  if (known) return known as Promise<T>;
   const response = await fetch(address, { headers: headers(), ...(signal ? { signal } : {}) });
   if (!response.ok) throw await refused(response);
   return (await response.json()) as T;

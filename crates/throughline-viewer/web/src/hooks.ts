@@ -1,6 +1,6 @@
 // What pages have in common: answers that are waited for, and news.
 
-import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
+import { useCallback, useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { ask, watch } from './api.ts';
 import type { News } from './types.ts';
 
@@ -36,6 +36,19 @@ export function useNow(goesOn: boolean): number {
   return now;
 }
 
+/** Whether the page is as a media query says. */
+export function useMedia(query: string): boolean {
+  const [matches, setMatches] = useState(() => matchMedia(query).matches);
+  useEffect(() => {
+    const media = matchMedia(query);
+    const changed = () => setMatches(media.matches);
+    changed();
+    media.addEventListener('change', changed);
+    return () => media.removeEventListener('change', changed);
+  }, [query]);
+  return matches;
+}
+
 /** The answer to a question; the last one is kept while the next is waited for. It is asked again when `beside` is another one. */
 export function useAnswer<T>(
   question: string | undefined,
@@ -49,7 +62,8 @@ export function useAnswer<T>(
   const [turn, setTurn] = useState(0);
   const key = JSON.stringify([question, parameters]);
   const of = useRef(question);
-  useEffect(() => {
+  // Before anything is painted, which takes a slow machine longer than the way to the server and back.
+  useLayoutEffect(() => {
     if (question === undefined) return;
     if (of.current !== question) setValue(undefined);
     of.current = question;
@@ -57,6 +71,7 @@ export function useAnswer<T>(
     setLoading(true);
     ask<T>(question, parameters, abort.signal)
       .then((found) => {
+        if (abort.signal.aborted) return;
         setValue(found);
         setAt(Date.now());
         setError(undefined);

@@ -1,14 +1,14 @@
 // The frame around the pages.
 
 import { render } from 'preact';
-import { useEffect, useRef, useState } from 'preact/hooks';
-import { ask, Refused, setToken } from './api.ts';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { ask, askAhead, Refused, setToken } from './api.ts';
 import type { Clock } from './format.ts';
 import { keysNow, useKeys } from './keys.ts';
 import { Library } from './library.tsx';
 import { Empty } from './parts.tsx';
 import { Patterns } from './patterns.tsx';
-import { type Route, to, useRoute } from './route.ts';
+import { parse, type Route, to, useRoute } from './route.ts';
 import { OneRun } from './run.tsx';
 import { Running } from './running.tsx';
 import { Runs } from './runs.tsx';
@@ -43,7 +43,7 @@ function App() {
       (failed: Error) => setError(failed),
     );
   };
-  useEffect(begin, []);
+  useLayoutEffect(begin, []);
   useEffect(() => {
     document.documentElement.dataset['theme'] = theme;
   }, [theme]);
@@ -181,5 +181,8 @@ function Closed({ error, begin }: { error: Error; begin: () => void }) {
   );
 }
 
+// The list is what most begin with. Times that are named from now are not known before it is drawn.
+const { page, parameters } = parse(location.hash);
+if (page === 'runs' && !parameters['since']) askAhead('runs', parameters);
 const app = document.getElementById('app');
 if (app) render(<App />, app);

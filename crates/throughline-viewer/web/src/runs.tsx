@@ -1,10 +1,10 @@
 // The list of runs.
 
-import type { ComponentChildren } from 'preact';
+import { Component, type ComponentChildren } from 'preact';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { ask } from './api.ts';
 import { type Clock, count, kindOf, micros, nameOf } from './format.ts';
-import { useAnswer, useNews, useNow, useThrottled } from './hooks.ts';
+import { useAnswer, useMedia, useNews, useNow, useThrottled } from './hooks.ts';
 import { useKeys } from './keys.ts';
 import { Age, Empty, Kind, Moment, Shown, State, Step, StepNumber } from './parts.tsx';
 import { type Route, replace, to, toRun, valuesOf, withValue } from './route.ts';
@@ -325,6 +325,9 @@ function AddFilter({ add }: { add: (name: string, value: string) => void }) {
   );
 }
 
+/** Where the style sheet leaves columns out. */
+const NARROW = '(max-width: 480px)';
+
 interface TableProps {
   runs: Run[];
   /** The steps that open runs are in. */
@@ -335,6 +338,7 @@ interface TableProps {
 
 function Table({ runs, steps, selected, parameters }: TableProps) {
   const { clock } = useSettings();
+  const isNarrow = useMedia(NARROW);
   const now = useNow(runs.some(({ state }) => state === 'running'));
   const hasServices = new Set(runs.map((run) => run.service)).size > 1;
   return (
@@ -362,29 +366,59 @@ function Table({ runs, steps, selected, parameters }: TableProps) {
       </thead>
       <tbody>
         {runs.map((run, at) => (
-          <tr id={`run-${at}`} class={at === selected ? 'selected' : undefined} key={run.trace_id}>
-            <th scope="row">
-              <a href={toRun(run.trace_id)}>{nameOf(run)}</a>
-              {(run.root?.attempt ?? 1) > 1 && <span class="quiet"> attempt {run.root?.attempt}</span>}
-              <div class="narrow quiet age"><Age since={run.started} /></div>
-            </th>
-            <td>
-              <State state={parameters['view'] === 'stuck' ? 'stuck' : run.state} />
-            </td>
-            <td class="cause">
-              {isOpen(run) && steps.get(run.trace_id) ? <Step current={steps.get(run.trace_id) ?? null} /> : <Cause run={run} />}
-            </td>
-            <td class="wide">{kindOf(run)}</td>
-            {hasServices && <td class="wide">{run.service}</td>}
-            <td class="roomy">
-              <Moment at={run.started} />
-            </td>
-            <td class="number">{tookOf(run, now)}</td>
-          </tr>
+          <OneRow
+            key={run.trace_id}
+            run={run}
+            at={at}
+            isSelected={at === selected}
+            isStuck={parameters['view'] === 'stuck'}
+            step={isOpen(run) ? steps.get(run.trace_id) : undefined}
+            hasService={hasServices}
+            hasAge={isNarrow}
+            now={run.state === 'running' ? now : 0}
+          />
         ))}
       </tbody>
     </table>
   );
+}
+
+interface RowProps {
+  run: Run;
+  at: number;
+  isSelected: boolean;
+  isStuck: boolean;
+  step: OpenRun['current'] | undefined;
+  hasService: boolean;
+  /** Whether it says how old it is, where there is no room for when it began. */
+  hasAge: boolean;
+  /** The time, for a run that grows with it. */
+  now: number;
+}
+
+/** A row, which is drawn anew when something of it is another: the choice of the next run is about two of them. */
+class OneRow extends Component<RowProps> {
+  override shouldComponentUpdate(next: RowProps): boolean {
+    return (Object.keys(next) as (keyof RowProps)[]).some((name) => next[name] !== this.props[name]);
+  }
+
+  override render({ run, at, isSelected, isStuck, step, hasService, hasAge, now }: RowProps): ComponentChildren {
+    return (
+      <tr id={`run-${at}`} class={isSelected ? 'selected' : undefined}>
+        <th scope="row">
+          <a href={toRun(run.trace_id)}>{nameOf(run)}</a>
+          {(run.root?.attempt ?? 1) > 1 && <span class="quiet"> attempt {run.root?.attempt}</span>}
+          {hasAge && <div class="quiet age"><Age since={run.started} /></div>}
+        </th>
+        <td><State state={isStuck ? 'stuck' : run.state} /></td>
+        <td class="cause">{step ? <Step current={step} /> : <Cause run={run} />}</td>
+        <td class="wide">{kindOf(run)}</td>
+        {hasService && <td class="wide">{run.service}</td>}
+        <td class="roomy"><Moment at={run.started} /></td>
+        <td class="number">{tookOf(run, now)}</td>
+      </tr>
+    );
+  }
 }
 
 function isOpen({ state }: Run): boolean {
