@@ -64,7 +64,7 @@ async fn each_figure_leads_to_exactly_the_runs_that_it_counts() {
     let patterns = server.ask("patterns").await;
     let mut questions = Vec::new();
     for spot in patterns["hot_spots"].as_array().unwrap() {
-        let (cause, error) = (&spot["event_type"].as_str().unwrap(), &spot["error_type"].as_str().unwrap());
+        let (cause, error) = (spot["event_type"].as_str().unwrap(), spot["error_type"].as_str().unwrap());
         questions.push((format!("state=failed&cause={cause}&error={error}"), number(&spot["share"]["hits"])));
     }
     assert!(questions.len() >= 4, "{questions:?}");
@@ -77,8 +77,7 @@ async fn each_figure_leads_to_exactly_the_runs_that_it_counts() {
             .push((format!("state=failed,succeeded,cancelled&{time}"), number(&bucket["failed"]["total"])));
     }
     for outcome in patterns["decisions"].as_array().unwrap() {
-        let (decision, choice) =
-            (&outcome["decision"].as_str().unwrap(), &outcome["choice"].as_str().unwrap());
+        let (decision, choice) = (outcome["decision"].as_str().unwrap(), outcome["choice"].as_str().unwrap());
         let question = format!("type={decision}&choice={choice}");
         questions.push((format!("{question}&state=failed"), number(&outcome["failed"]["hits"])));
         questions.push((question, number(&outcome["failed"]["total"])));
