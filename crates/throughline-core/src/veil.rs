@@ -5,7 +5,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use throughline_model::names::{self, data};
+use throughline_model::names;
 use throughline_model::{
     Attrs, BoxFuture, Bucket, ChoiceOutcome, CurrentStep, ErrorInfo, FailureSummary, Filter, HotSpot,
     InstanceId, JobAttempt, JobKey, Liveness, OpenRun, OpenSummary, Page, Paged, Process, Rate, ReadError,
@@ -22,16 +22,10 @@ use crate::redaction::redact_event;
 pub enum Shown {
     /// Everything.
     All,
-    /// Of payloads only what was decided, and nothing that people or programs passed on or said there. Messages of errors,
-    /// attributes and tags stay.
-    Choices,
     /// Runs and their steps without what they worked on: no payloads, so no choices either; no messages of errors; of attributes
     /// and tags only those that say what a step is.
     WithoutPayloads,
 }
-
-/// The fields of a payload that say what was decided.
-const CHOICES: [&str; 3] = [data::CHOICE, data::CONFIDENCE, data::DECIDER];
 
 /// Readers of a store to which others may have written, by other rules: what they answer is redacted once more, and only as much
 /// of it is shown as somebody may see.
@@ -85,11 +79,6 @@ impl Veil {
     pub fn event(&self, event: &mut TraceEvent) {
         match self.shown {
             Shown::All => {}
-            Shown::Choices => {
-                let decided = |field: &str| CHOICES.contains(&field);
-                event.data.iter_mut().for_each(|data| data.retain(|field, _| decided(field)));
-                event.extra.clear();
-            }
             Shown::WithoutPayloads => {
                 event.data = None;
                 event.extra.clear();
@@ -261,7 +250,7 @@ impl TraceReader for Reader {
         match self.veil.shown {
             Shown::All => self.reader.secret(),
             // It would reveal which values the pseudonyms stand for.
-            Shown::Choices | Shown::WithoutPayloads => Box::pin(std::future::ready(Ok(None))),
+            Shown::WithoutPayloads => Box::pin(std::future::ready(Ok(None))),
         }
     }
 
@@ -403,8 +392,7 @@ mod tests {
         let readers = crate::MemoryStore::new().open_readers().await.unwrap();
         let kept = readers.reader.secret().await.unwrap();
         assert!(kept.is_some());
-        for (shown, is_told) in [(Shown::All, true), (Shown::Choices, false), (Shown::WithoutPayloads, false)]
-        {
+        for (shown, is_told) in [(Shown::All, true), (Shown::WithoutPayloads, false)] {
             let veiled = veil(shown).readers(readers.clone());
             assert_eq!(veiled.reader.secret().await.unwrap(), kept.clone().filter(|_| is_told), "{shown:?}");
         }
@@ -422,8 +410,6 @@ mod tests {
         for event in covered(Shown::WithoutPayloads, events.clone()) {
             assert_eq!(event.tags, ["compensable", "decision"]);
         }
-        for shown in [Shown::All, Shown::Choices] {
-            assert!(covered(shown, events.clone()).iter().all(|event| event.tags.len() == 3), "{shown:?}");
-        }
+        assert!(covered(Shown::All, events).iter().all(|event| event.tags.len() == 3));
     }
 }
