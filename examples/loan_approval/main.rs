@@ -44,7 +44,7 @@ async fn main() -> anyhow::Result<()> {
         .build()?;
     let (app, desk) = service::app(&throughline);
     // After the service's layer: looking at runs makes none.
-    let app = app.nest("/throughline", Viewer::of(&throughline).build()?.router());
+    let app = app.nest_service("/throughline", Viewer::of(&throughline).build()?.router());
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;

@@ -22,6 +22,9 @@ pub(crate) struct Options {
     /// otherwise some rounds, and nothing is timed.
     #[arg(long, value_name = "SECONDS")]
     watchers: Option<u32>,
+    /// Whether the viewer's pages have to be as fast in a browser as they are meant to be; for a machine that does nothing else.
+    #[arg(long)]
+    viewer_speed: bool,
     /// How many inputs each fuzz target is given at random, 1,000 unless said otherwise.
     #[arg(long, value_name = "N")]
     inputs: Option<u32>,
@@ -33,6 +36,8 @@ const KILLS: &str = "THROUGHLINE_KILLS";
 const SEQUENCES: &str = "THROUGHLINE_SEQUENCES";
 /// The test of two hundred pages reads from it for how long.
 const WATCHERS: &str = "THROUGHLINE_WATCHERS_SECONDS";
+/// The viewer's scenes read from it whether to judge how long they take.
+const VIEWER_SPEED: &str = "THROUGHLINE_VIEWER_SPEED";
 /// The fuzz targets' engine reads from it how many inputs to make.
 const INPUTS: &str = "BOLERO_RANDOM_ITERATIONS";
 
@@ -83,6 +88,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             (INPUTS, options.inputs),
         ] {
             tests.envs(count.map(|count| (variable, count.to_string())));
+        }
+        if options.viewer_speed {
+            tests.env(VIEWER_SPEED, "1");
         }
         tests.env(python::PYTHON, python::interpreter()?);
         for packages in &node::ALL {

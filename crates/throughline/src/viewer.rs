@@ -13,7 +13,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let throughline = Throughline::builder("loan-service").store(MemoryStore::new()).build()?;
 //! let viewer = Viewer::of(&throughline).build()?;
-//! let app: Router = Router::new().nest("/throughline", viewer.router());
+//! let app: Router = Router::new().nest_service("/throughline", viewer.router());
 //! let app = app.into_make_service_with_connect_info::<SocketAddr>();
 //! # let _ = app;
 //! # Ok(())
