@@ -24,7 +24,7 @@ async fn story(receiver: &Receiver) {
         std::future::pending::<()>().await;
     }));
     let trace = opened.await.unwrap();
-    first.shutdown(Duration::ZERO).await;
+    first.shutdown(Duration::from_secs(30)).await;
 
     let otlp = Otlp::new().protocol(Protocol::Grpc).endpoint(receiver.endpoint());
     let otlp = otlp.open_spans(OpenSpans::Hidden);
