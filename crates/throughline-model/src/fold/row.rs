@@ -51,6 +51,10 @@ pub struct RunRow {
     names_correlation_id: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<usize>,
+    /// Which step the cause is in, and of how many, which may be a step around it: what is kept of the event is also what is said of a first
+    /// failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause_step: Option<(u32, Option<u32>)>,
     /// Whether the run was too long for its cause to be found when it was written.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     is_cause_unknown: bool,
@@ -65,7 +69,7 @@ pub struct RunRow {
 pub enum RowCause {
     /// Nothing did.
     None,
-    /// The failure that did.
+    /// The failure that did, with the number of the [step that it is in](FailureSummary::among).
     Found(Box<TraceEvent>),
     /// Something may have, and nobody looked.
     Unknown,
@@ -151,6 +155,7 @@ impl RunRow {
         row.names_correlation_id = row.keep(fold.names_correlation_id());
         if let RowCause::Found(event) = cause {
             row.cause = Some(row.place_of(&outline(&event)));
+            row.cause_step = event.step_index.map(|index| (index, event.step_total));
         }
         row
     }
@@ -238,6 +243,9 @@ impl RunRow {
         summary.duration_us = self.duration_us;
         summary.first_failure = failure(self.failure);
         summary.cause = failure(self.cause);
+        if let (Some(cause), Some((index, total))) = (&mut summary.cause, self.cause_step) {
+            (cause.step_index, cause.step_total) = (Some(index), total);
+        }
         Some(summary)
     }
 }

@@ -169,7 +169,7 @@ async fn what_a_dead_process_left_open_waits_as_well() {
             .await
     }));
     let trace = opened.await.unwrap();
-    dead.shutdown(Duration::ZERO).await;
+    dead.shutdown(Duration::from_secs(30)).await;
 
     let (collector, spool) = (Collector::start(Says::Status(503, None)).await, MemorySpool::new());
     let exporting = |collector: &Collector| {

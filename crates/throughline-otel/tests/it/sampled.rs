@@ -200,7 +200,7 @@ async fn a_span_of_another_process_has_what_the_store_knows_of_that_and_nothing_
             .await
     }));
     let trace = opened.await.unwrap();
-    dead.shutdown(Duration::ZERO).await;
+    dead.shutdown(Duration::from_secs(30)).await;
 
     let collector = Collector::start(Says::Yes).await;
     let otlp =
