@@ -1,6 +1,8 @@
 //! Failures of many trades: bookkeeping, encoding, exports, tenants, models. Something that was put up with resembles what was
 //! not, or what failed is the work of something that ended beside it.
 
+#![expect(clippy::panic, reason = "one of the scenarios is about a panic")]
+
 use anyhow::{Context as _, anyhow, bail};
 use throughline::TraceContext;
 use tokio::task::yield_now;
