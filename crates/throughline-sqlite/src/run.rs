@@ -14,6 +14,8 @@ pub(crate) struct Run {
     pub(crate) trace_id: TraceId,
     /// What of its row is out of date.
     pub(crate) change: Change,
+    /// Whether it has a row.
+    pub(crate) is_stored: bool,
     /// Its state.
     pub(crate) fold: RunFold<i64>,
     /// What a `1` in the column `correlation` of its events stands for.
@@ -31,6 +33,7 @@ impl Run {
             id,
             trace_id: event.trace_id,
             change: Change::Everything,
+            is_stored: false,
             fold: RunFold::new(),
             correlation: event.correlation_id.clone(),
             attrs: event.attrs.clone(),

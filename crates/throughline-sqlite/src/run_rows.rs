@@ -29,6 +29,7 @@ pub(crate) fn load(connection: &Connection, trace_id: TraceId) -> Result<Option<
                 id: row.get(0)?,
                 trace_id,
                 change: Change::Nothing,
+                is_stored: true,
                 fold: RunFold::new(),
                 correlation: row.get::<_, Option<String>>(2)?.map(Text::from),
                 attrs: attrs.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default(),
@@ -209,35 +210,39 @@ pub(crate) fn store(
         true => None,
         false => serde_json::to_string(&run.attrs).ok(),
     };
-    connection
-        .prepare_cached(
+    // Not one statement for both: what triggers do when a run is changed would cost each new one.
+    let sql = match run.is_stored {
+        false => {
             "INSERT INTO run (id, trace_id, started, ended, status, owner, service, workflow, correlation_id, attrs, \
              root, head, last, failure, named, keyed, compensating, detached) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18) \
-             ON CONFLICT (id) DO UPDATE SET started = ?3, ended = ?4, status = ?5, owner = ?6, service = ?7, \
-             workflow = ?8, correlation_id = ?9, root = ?11, head = ?12, last = ?13, failure = ?14, named = ?15, \
-             keyed = ?16, compensating = ?17, detached = ?18",
-        )?
-        .execute(params![
-            run.id,
-            run.trace_id.to_bytes(),
-            started.as_micros(),
-            ended,
-            status_code(status),
-            owner,
-            service,
-            workflow,
-            correlation.as_deref(),
-            attrs,
-            key(fold.root()),
-            head.key,
-            last,
-            failure,
-            key(fold.names_workflow()),
-            key(fold.names_correlation_id()),
-            is_compensating,
-            has_detached,
-        ])?;
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
+        }
+        true => {
+            "UPDATE run SET started = ?3, ended = ?4, status = ?5, owner = ?6, service = ?7, workflow = ?8, \
+             correlation_id = ?9, root = ?11, head = ?12, last = ?13, failure = ?14, named = ?15, keyed = ?16, \
+             compensating = ?17, detached = ?18 WHERE id = ?1"
+        }
+    };
+    connection.prepare_cached(sql)?.execute(params![
+        run.id,
+        run.trace_id.to_bytes(),
+        started.as_micros(),
+        ended,
+        status_code(status),
+        owner,
+        service,
+        workflow,
+        correlation.as_deref(),
+        attrs,
+        key(fold.root()),
+        head.key,
+        last,
+        failure,
+        key(fold.names_workflow()),
+        key(fold.names_correlation_id()),
+        is_compensating,
+        has_detached,
+    ])?;
     if correlation != run.correlation {
         if let Some(meant) = &run.correlation {
             connection
@@ -246,6 +251,6 @@ pub(crate) fn store(
         }
         run.correlation = correlation;
     }
-    run.change = Change::Nothing;
+    (run.change, run.is_stored) = (Change::Nothing, true);
     Ok(())
 }
