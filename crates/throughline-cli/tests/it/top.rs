@@ -47,6 +47,14 @@ fn settings(inside: &File) -> String {
     format!("{:?}", tcgetattr(inside).unwrap())
 }
 
+impl Drop for Terminal {
+    /// A test need not leave the screen by a key: nothing that it started outlives it.
+    fn drop(&mut self) {
+        let _ = self.top.kill();
+        let _ = self.top.wait();
+    }
+}
+
 impl Terminal {
     fn of(sandbox: &Sandbox, rows: u16, cols: u16, options: &[&str]) -> Self {
         let outside = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
