@@ -22,6 +22,7 @@ mod candidates;
 mod counts;
 mod descending;
 mod events;
+mod indexes;
 mod jobs;
 mod near;
 mod page;
