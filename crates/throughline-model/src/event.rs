@@ -303,7 +303,8 @@ impl ErrorInfo {
             let (file, line) = place.rsplit_once(':').filter(|(file, _)| file.ends_with(".rs"))?;
             Some((file.len(), line.parse().ok()?))
         };
-        let split = self.message.rsplit_once(AT).filter(|_| self.kind == crate::names::errors::PANIC);
+        let is_panic = self.kind == crate::names::errors::PANIC;
+        let split = is_panic.then(|| self.message.rsplit_once(AT)).flatten();
         match split.and_then(|(text, at)| place(at).map(|(file, line)| (text, &at[..file], line))) {
             Some((text, file, line)) => (text, Some((file, line))),
             None => (&self.message, None),

@@ -269,6 +269,9 @@ pub(super) fn other_failures(
     // Whether the work around a failed span, or around one that it brought down, went on.
     let mut tolerated = vec![false; on_path.len()];
     let mut by_itself: Vec<Option<bool>> = vec![None; on_path.len()];
+    let mut fails_by_itself = |span: Span<'_>| {
+        *by_itself[span.index as usize].get_or_insert_with(|| causes.culprit(span).is_none())
+    };
     let (mut failures, mut taken_along) = (Vec::new(), Vec::new());
     let cause = found.map(|found| causes.at(found.cause));
     let failed_at = cause.map_or(u32::MAX, |cause| cause.end_place());
@@ -300,10 +303,7 @@ pub(super) fn other_failures(
         tolerated[at] = span.parent().is_some_and(|parent| {
             // What failed for a reason of its own had put up with what failed in it before.
             let at = parent.index as usize;
-            let mut failed_by_itself = || {
-                parent.status() == Status::Failed
-                    && *by_itself[at].get_or_insert_with(|| causes.culprit(parent).is_none())
-            };
+            let mut failed_by_itself = || parent.status() == Status::Failed && fails_by_itself(parent);
             // And what was dropped was dropped from outside.
             matches!(parent.status(), Status::Success | Status::Cancelled)
                 || (causes.is_tolerated(span)
@@ -316,7 +316,7 @@ pub(super) fn other_failures(
         let is_of_parent = span.is_point()
             && span.error().is_none()
             && span.parent().is_some_and(|parent| parent.error().is_some());
-        if is_of_parent || causes.culprit(span).is_some() {
+        if is_of_parent || !fails_by_itself(span) {
             continue;
         }
         let last = causes.within_retried(span).map(|retried| causes.at(causes.last_attempt(retried)));

@@ -39,19 +39,21 @@ impl Causes<'_> {
         let cleaning = self.record.ancestor_below(culprit, around)?;
         let SpanFacts { began, first, .. } = &self.record.spans[cleaning as usize];
         let (began, name) = (*began, first.event_type.as_str());
-        let is_named = self.is_aftermath(around, cleaning) && !words::may_be_good_news(name);
-        let is_said = || self.record.spans[around as usize].error().is_some_and(words::speaks_of_cleaning_up);
-        let earlier = suspects.iter().filter(|suspect| {
-            suspect.span != culprit && self.record.spans[suspect.span as usize].ended < began
-        });
-        let mut latest = earlier.clone().rev().map(|suspect| suspect.span).take(AFTERMATH);
+        let mut earlier = suspects
+            .iter()
+            .map(|suspect| suspect.span)
+            .filter(|suspect| *suspect != culprit && self.record.spans[*suspect as usize].ended < began);
+        let mut latest = earlier.clone().rev().take(AFTERMATH).peekable();
+        latest.peek()?;
         if let Some(told) = latest.find(|first| self.was_told(cleaning, *first)) {
             return Some(told);
         }
+        let is_named = self.is_aftermath(around, cleaning) && !words::may_be_good_news(name);
+        let is_said = || self.record.spans[around as usize].error().is_some_and(words::speaks_of_cleaning_up);
         if !is_named && !is_said() {
             return None;
         }
-        earlier.map(|suspect| suspect.span).find(|first| {
+        earlier.find(|first| {
             self.is_only_aftermath(around, *first, began)
                 || (!is_named && self.next_work(around, *first) == Some(cleaning))
         })

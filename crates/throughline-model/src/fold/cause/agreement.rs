@@ -34,9 +34,11 @@ pub fn agreement(parent: &ErrorInfo, child: &ErrorInfo) -> Option<Agreement> {
     let (outer_core, inner_core) = (outer.innermost()?, inner.innermost()?);
     let same_core = joint(outer_core, inner_core).or_else(|| joint(inner_core, outer_core));
     // As `{:#}` prints an error with those behind it.
-    let printed = inner.0.join(": ");
-    if inner.0.len() > 1 && outer.0.iter().any(|text| joint(text, &printed) >= Some(Joint::Clause)) {
-        return Some(Agreement::Whole);
+    if inner.0.len() > 1 {
+        let printed = inner.0.join(": ");
+        if outer.0.iter().any(|text| joint(text, &printed) >= Some(Joint::Clause)) {
+            return Some(Agreement::Whole);
+        }
     }
     if outer.0.len() > 1 && inner.0.len() > 1 && same_core.is_none() {
         // Both say what is behind them, and that is not the same.
@@ -61,10 +63,10 @@ pub fn may_be_chance(error: &ErrorInfo, other: &ErrorInfo) -> bool {
     let pairs = || parts().flat_map(|part| outer.0.iter().map(move |text| (text, part)));
     // What the operating system says it says of everything.
     let is_by_itself = |part: &str| words(part).count() >= IN_A_ROW && !part.contains("(os error ");
-    let is_told = pairs().any(|(text, part)| {
-        text == part
-            || joint(text, part).is_some() && (is_by_itself(part) || says_nothing(&text.replace(&**part, "")))
-    });
+    let is_told = pairs().any(|(text, part)| text == part)
+        || pairs().any(|(text, part)| {
+            joint(text, part).is_some() && (is_by_itself(part) || says_nothing(&text.replace(&**part, "")))
+        });
     // One may have been unwrapped, so that it is a part of the other.
     let is_unwrapped = || pairs().any(|(text, part)| joint(part, text).is_some() && is_by_itself(text));
     !is_told && !is_unwrapped()
@@ -154,7 +156,11 @@ impl<'e> Messages<'e> {
 }
 
 fn lower_case(text: &str) -> Cow<'_, str> {
-    match text.contains(char::is_uppercase) {
+    let has_capitals = match text.is_ascii() {
+        true => text.bytes().any(|byte| byte.is_ascii_uppercase()),
+        false => text.contains(char::is_uppercase),
+    };
+    match has_capitals {
         true => Cow::Owned(text.to_lowercase()),
         false => Cow::Borrowed(text),
     }
@@ -176,7 +182,8 @@ fn joint(whole: &str, part: &str) -> Option<Joint> {
     if whole == part {
         return Some(Joint::Equal);
     }
-    if part.is_empty() || whole.len() > SEARCHED {
+    // Preparing to search costs more than these texts are long.
+    if part.is_empty() || part.len() > whole.len() || whole.len() > SEARCHED {
         return None;
     }
     let places = whole.match_indices(part).map(|(at, _)| (&whole[..at], &whole[at + part.len()..]));
