@@ -3,17 +3,20 @@
 mod board;
 mod draw;
 
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::select_all;
 use futures_util::{FutureExt as _, StreamExt as _};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
+use ratatui::crossterm::terminal::disable_raw_mode;
 use throughline_core::{EventStream, Readers, Timestamp, TraceStream, WatchRequest};
 #[cfg(unix)]
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::Instant;
 
 use board::Board;
@@ -30,7 +33,7 @@ const AT_MOST: Duration = Duration::from_millis(500);
 const AT_ONCE: usize = 10_000;
 
 pub(super) async fn run(args: &TopArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
-    if screen.wants_json() || !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
+    if screen.wants_json() || !io::stdout().is_terminal() || !io::stdin().is_terminal() {
         return Err(CliError::Usage(
             "`top` is a screen, and needs a terminal; `throughline running` and `throughline stats` say the same once, also with \
              --json"
@@ -47,7 +50,7 @@ pub(super) async fn run(args: &TopArgs, store: &Store, screen: &mut Screen) -> R
     let mut terminal = ratatui::try_init()?;
     read_keys(tell);
     let shown = show(&mut terminal, keys, board, &readers, stream, args.every, store.name()).await;
-    ratatui::try_restore()?;
+    restore(terminal)?;
     shown.map(|()| Answer::Yes)
 }
 
@@ -79,16 +82,39 @@ impl Pressed {
     }
 }
 
+/// How long it takes at most to leave.
+const GRACE: Duration = Duration::from_secs(2);
+
 /// Leaves when a signal would end the process, so that the terminal is restored.
-fn leave_on_signals(tell: &mpsc::Sender<Pressed>) -> std::io::Result<()> {
-    #[cfg(unix)]
-    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup(), SignalKind::quit()] {
-        let (mut signals, tell) = (signal(kind)?, tell.clone());
-        tokio::spawn(async move {
-            signals.recv().await;
-            let _ = tell.send(Pressed::Leave).await;
-        });
-    }
+#[cfg(unix)]
+fn leave_on_signals(tell: &mpsc::Sender<Pressed>) -> io::Result<()> {
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup(), SignalKind::quit()];
+    let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
+    let tell = tell.clone();
+    // On a thread of its own, because this one may be held up by the terminal.
+    std::thread::spawn(move || {
+        let listening = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let inside = runtime.enter();
+            let signals = kinds.into_iter().map(|kind| Ok((signal(kind)?, kind)));
+            let signals: Vec<_> = signals.collect::<io::Result<_>>()?;
+            drop(inside);
+            Ok((runtime, signals))
+        };
+        let (runtime, mut signals) = match listening() {
+            Ok(listening) => listening,
+            Err(error) => return drop(ready.send(Err(error))),
+        };
+        drop(ready.send(Ok(())));
+        let (_, first, _) =
+            runtime.block_on(select_all(signals.iter_mut().map(|(signal, _)| Box::pin(signal.recv()))));
+        leave(&tell, 128 + signals[first].1.as_raw_value())
+    });
+    is_ready.recv().unwrap_or_else(|gone| Err(io::Error::other(gone)))
+}
+
+#[cfg(not(unix))]
+fn leave_on_signals(_: &mpsc::Sender<Pressed>) -> io::Result<()> {
     Ok(())
 }
 
@@ -96,15 +122,40 @@ fn leave_on_signals(tell: &mpsc::Sender<Pressed>) -> std::io::Result<()> {
 fn read_keys(tell: mpsc::Sender<Pressed>) {
     std::thread::spawn(move || {
         while let Ok(event) = event::read() {
-            if let Some(pressed) = Pressed::of(&event)
-                && tell.blocking_send(pressed).is_err()
-            {
-                return;
+            match Pressed::of(&event) {
+                Some(Pressed::Leave) => leave(&tell, 0),
+                // Where nobody takes what is pressed, the screen is held up, and to leave is all there is to do.
+                Some(pressed) => drop(tell.try_send(pressed)),
+                None => {}
             }
         }
         // There is no terminal any more.
-        let _ = tell.blocking_send(Pressed::Leave);
+        leave(&tell, 0)
     });
+}
+
+/// Leaves, also where the terminal takes nothing: then what was written to it last waits, and the process ends without that.
+fn leave(tell: &mpsc::Sender<Pressed>, code: i32) -> ! {
+    let until = Instant::now() + GRACE;
+    while let Err(TrySendError::Full(_)) = tell.try_send(Pressed::Leave)
+        && Instant::now() < until
+    {
+        std::thread::sleep(AT_MOST / 10);
+    }
+    std::thread::sleep(until.saturating_duration_since(Instant::now()));
+    // As far as it goes: to leave the screen itself something would have to be written.
+    let _ = disable_raw_mode();
+    std::process::exit(code)
+}
+
+/// Sets the terminal as it was.
+fn restore(mut terminal: DefaultTerminal) -> io::Result<()> {
+    let shown = terminal.show_cursor();
+    if shown.is_err() {
+        // When it is dropped it tries that again, and panics if nobody can be told that it failed again.
+        std::mem::forget(terminal);
+    }
+    ratatui::try_restore().and(shown)
 }
 
 /// What comes of a look at the store, unless somebody leaves meanwhile: one that does not answer must keep nobody here.

@@ -6,13 +6,16 @@ mod live;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::num::NonZeroU16;
-use std::process::{Child, Command};
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcgetattr, tcsetwinsize};
+use rustix::termios::{Action, Winsize, tcflow, tcgetattr, tcsetwinsize};
 
 use crate::sandbox::Sandbox;
 
@@ -32,6 +35,8 @@ struct Terminal {
     seen: Seen,
     /// How the terminal was set before.
     before: String,
+    /// What keeps the screen on, and who watches it.
+    plugged: Option<(UnixStream, JoinHandle<()>)>,
 }
 
 fn size(rows: u16, cols: u16) -> Winsize {
@@ -57,7 +62,8 @@ impl Drop for Terminal {
 
 impl Terminal {
     fn of(sandbox: &Sandbox, rows: u16, cols: u16, options: &[&str]) -> Self {
-        let outside = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        // Closed in the program: who holds the outside of its own terminal never loses it.
+        let outside = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&outside).unwrap();
         unlockpt(&outside).unwrap();
         let name = ptsname(&outside, Vec::new()).unwrap();
@@ -82,14 +88,21 @@ impl Terminal {
         let seen = Seen::new((Mutex::new(vt100::Parser::new(some(rows), some(cols), 0)), Condvar::new()));
         let outside = File::from(outside);
         let (mut output, screen) = (outside.try_clone().unwrap(), Arc::clone(&seen));
-        std::thread::spawn(move || {
+        let (plug, unplugged) = UnixStream::pair().unwrap();
+        let watching = std::thread::spawn(move || {
             let mut part = [0; 4096];
-            while let Ok(length) = output.read(&mut part) {
+            loop {
+                let mut ready = [PollFd::new(&output, PollFlags::IN), PollFd::new(&unplugged, PollFlags::IN)];
+                poll(&mut ready, None).unwrap();
+                if !ready[1].revents().is_empty() {
+                    return;
+                }
+                let Ok(length) = output.read(&mut part) else { return };
                 screen.0.lock().unwrap().process(&part[..length]);
                 screen.1.notify_all();
             }
         });
-        Self { outside, inside, top, seen, before }
+        Self { outside, inside, top, seen, before, plugged: Some((plug, watching)) }
     }
 
     /// Waits until the screen is like this, and returns its lines.
@@ -115,6 +128,14 @@ impl Terminal {
         kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
     }
 
+    /// Takes the terminal away.
+    fn hang_up(&mut self) {
+        let (plug, watching) = self.plugged.take().unwrap();
+        drop(plug);
+        watching.join().unwrap();
+        self.outside = File::open("/dev/null").unwrap();
+    }
+
     /// How it ended, and whether the terminal is as it was.
     fn ended(mut self) -> Option<i32> {
         let status = self.top.wait().unwrap();
@@ -122,6 +143,21 @@ impl Terminal {
         assert_eq!(settings(&self.inside), self.before, "the terminal is set as it was");
         status.code()
     }
+}
+
+/// How a process ended that may take this long to end.
+fn end_of(top: &mut Child) -> ExitStatus {
+    let (pid, (ended, is_ended)) = (top.id(), std::sync::mpsc::channel());
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            if is_ended.recv_timeout(PATIENCE).is_err() {
+                let _ = kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), Signal::KILL);
+            }
+        });
+        let status = top.wait().unwrap();
+        let _ = ended.send(());
+        status
+    })
 }
 
 fn shows(text: &'static str) -> impl Fn(&vt100::Screen) -> bool {
@@ -161,4 +197,33 @@ fn however_it_is_left_the_terminal_is_as_it_was() {
         terminal.signal(signal);
         assert_eq!(terminal.ended(), Some(0), "{signal:?}");
     }
+}
+
+#[test]
+fn a_terminal_that_takes_nothing_keeps_nobody_from_leaving() {
+    let sandbox = Sandbox::with_loans();
+    for (leave, code) in [(None, 0), (Some(Signal::TERM), 128 + 15), (Some(Signal::HUP), 128 + 1)] {
+        let mut terminal = Terminal::of(&sandbox, 24, 80, &[]);
+        terminal.until(shows("q leaves"));
+        // As Ctrl-S does it. What is drawn now waits until that is taken back.
+        tcflow(&terminal.inside, Action::OOff).unwrap();
+        terminal.resize(50, 140);
+        match leave {
+            Some(signal) => terminal.signal(signal),
+            None => terminal.press(b"q"),
+        }
+        assert_eq!(end_of(&mut terminal.top).code(), Some(code), "{leave:?}");
+        assert_eq!(settings(&terminal.inside), terminal.before, "the terminal is set as it was");
+        tcflow(&terminal.inside, Action::OOn).unwrap();
+    }
+}
+
+#[test]
+fn it_ends_with_its_terminal() {
+    let sandbox = Sandbox::with_loans();
+    let mut terminal = Terminal::of(&sandbox, 24, 80, &[]);
+    terminal.until(shows("q leaves"));
+    terminal.hang_up();
+    // Not by a panic, which would be a signal.
+    assert!(end_of(&mut terminal.top).code().is_some());
 }
