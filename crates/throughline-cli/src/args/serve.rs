@@ -8,8 +8,8 @@ use clap::Args;
 /// `serve`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The pages only read. They are shown to this machine alone, unless --token-file
-or --password-file says who else may look.
+The pages only read. They are shown to this machine alone, unless --token-file,
+--token-file-without-payloads or --password-file says who else may look.
 
 Examples:
   throughline serve --store sqlite:traces.db
@@ -30,6 +30,10 @@ pub(crate) struct ServeArgs {
     /// Show the pages to those who send the token on the first line of this file
     #[arg(long, value_name = "FILE", conflicts_with = "password_file")]
     pub(crate) token_file: Option<PathBuf>,
+    /// Show the pages to those, too, who send the token on the first line of this file: runs and their steps without payloads and
+    /// choices, messages of errors, and most attributes and tags
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file_without_payloads: Option<PathBuf>,
     /// Show the pages to those who log in with NAME:PASSWORD, as the first line of this file has it
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,

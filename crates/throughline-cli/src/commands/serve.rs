@@ -1,5 +1,7 @@
 //! `throughline serve`: the pages of the viewer.
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 use throughline_viewer::{Auth, Viewer};
 
@@ -23,20 +25,8 @@ pub(super) async fn run(args: &ServeArgs, store: &Store, screen: &mut Screen) ->
     if let Some(stream) = feed::of(args.feed.as_deref(), store).await? {
         viewer = viewer.stream(stream);
     }
-    if let Some(file) = &args.token_file {
-        viewer = viewer.auth(Auth::bearer(first_line(
-            file,
-            "--token-file names a file that has a token in it",
-            "has no token",
-        )?));
-    }
-    if let Some(file) = &args.password_file {
-        let line =
-            first_line(file, "--password-file names a file that has NAME:PASSWORD in it", "has no password")?;
-        let (name, password) = line
-            .split_once(':')
-            .ok_or_else(|| CliError::Input(format!("{}: expected NAME:PASSWORD", file.display())))?;
-        viewer = viewer.auth(Auth::basic(name, password));
+    if let Some(auth) = auth(args)? {
+        viewer = viewer.auth(auth);
     }
     for path in &args.logs {
         // What is misspelt shows no lines, and nobody would know why.
@@ -68,6 +58,28 @@ pub(super) async fn run(args: &ServeArgs, store: &Store, screen: &mut Screen) ->
     screen.flush()?;
     bound.serve().await?;
     Ok(Answer::Yes)
+}
+
+/// Who is shown what; `None` if nobody has to say who they are.
+fn auth(args: &ServeArgs) -> Result<Option<Auth>, CliError> {
+    let token = |file: &PathBuf, option| -> Result<Auth, CliError> {
+        let advice = format!("{option} names a file that has a token in it");
+        Ok(Auth::bearer(first_line(file, &advice, "has no token")?))
+    };
+    let password = |file: &PathBuf| -> Result<Auth, CliError> {
+        let line =
+            first_line(file, "--password-file names a file that has NAME:PASSWORD in it", "has no password")?;
+        let (name, password) = line
+            .split_once(':')
+            .ok_or_else(|| CliError::Input(format!("{}: expected NAME:PASSWORD", file.display())))?;
+        Ok(Auth::basic(name, password))
+    };
+    let all = args.token_file.as_ref().map(|file| token(file, "--token-file"));
+    let less = args.token_file_without_payloads.as_ref();
+    let less = less.map(|file| Ok(token(file, "--token-file-without-payloads")?.without_payloads()));
+    let ways = [args.password_file.as_ref().map(password), all, less];
+    let ways: Vec<Auth> = ways.into_iter().flatten().collect::<Result<_, CliError>>()?;
+    Ok(ways.into_iter().reduce(Auth::or))
 }
 
 /// An error of the viewer, with the options of the command in the place of its methods.

@@ -95,6 +95,32 @@ fn a_token_or_a_password_of_a_file_is_demanded() {
 }
 
 #[test]
+fn a_second_token_shows_runs_without_what_they_worked_on() {
+    let sandbox = Sandbox::with_sagas();
+    sandbox.write("password", "ops:a password of enough length\n");
+    sandbox.write("token", "a token of enough length\n");
+    sandbox.write("support", "another token of support\n");
+    let support = ["--token-file-without-payloads", "support"];
+    let bearer = |token| format!("authorization: Bearer {token}\r\n");
+    let basic = "authorization: Basic b3BzOmEgcGFzc3dvcmQgb2YgZW5vdWdoIGxlbmd0aA==\r\n".to_owned();
+    for (options, all) in [
+        (&[][..], None),
+        (&["--token-file", "token"], Some(bearer("a token of enough length"))),
+        (&["--password-file", "password"], Some(basic)),
+    ] {
+        let serving = Serving::begin(&sandbox, &[options, &support].concat());
+        // What is not shown can't be asked for either.
+        for (path, status) in [("/api/runs", "200"), ("/api/runs?tag=x", "403")] {
+            assert!(serving.get(path, "").starts_with("HTTP/1.1 401"), "{options:?}");
+            let answer = serving.get(path, &bearer("another token of support"));
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{options:?} {path}: {answer}");
+            let answer = all.as_ref().map(|all| serving.get(path, all));
+            assert!(answer.is_none_or(|answer| answer.starts_with("HTTP/1.1 200")), "{options:?} {path}");
+        }
+    }
+}
+
+#[test]
 fn what_would_show_the_runs_to_everybody_is_refused_with_what_to_do() {
     let sandbox = Sandbox::with_sagas();
     sandbox.write("short", "tulip\n");

@@ -255,6 +255,49 @@ async fn a_function_of_the_service_decides_request_by_request_how_much_is_shown(
     }
 }
 
+#[tokio::test]
+async fn a_second_token_shows_runs_without_their_payloads() {
+    let throughline = story::service();
+    story::refused_loan(&throughline, "loan-1").await;
+    let auth = Auth::bearer(TOKEN).or(Auth::bearer("another token of support").without_payloads());
+    assert_eq!(format!("{auth:?}"), "Auth::bearer or Auth::bearer");
+    let viewer = Viewer::of(&throughline).auth(auth).build().unwrap();
+    let server = Server::of(&viewer).await;
+    for (token, status, payloads) in [
+        (TOKEN, 200, true),
+        ("another token of support", 200, false),
+        ("another token of suppor", 401, false),
+        ("", 401, false),
+    ] {
+        let mut seen = String::new();
+        for question in questions(&throughline).await {
+            let path = format!("/api/{question}");
+            let answer = server.send("GET", &path, &[("authorization", &format!("Bearer {token}"))]).await;
+            assert_eq!(answer.status, status, "{path} with `{token}`");
+            seen.push_str(&answer.text());
+        }
+        assert_eq!(seen.contains("refuses the collateral"), payloads, "with `{token}`");
+        assert_eq!(seen.contains("loan-1"), status == 200, "with `{token}`");
+    }
+    // Each of them has to be long enough, in whatever order they are named.
+    let (long, short) = (Auth::bearer(TOKEN), Auth::bearer("short").without_payloads());
+    for auth in [long.clone().or(short.clone()), short.or(long)] {
+        let error = Viewer::of(&throughline).auth(auth).build().unwrap_err();
+        assert!(matches!(error, ViewerError::ShortSecret { length: 5 }), "{error}");
+    }
+    // To be shown less by one rule takes nothing away from those whom another shows more.
+    let hook = |access| Auth::hook(move |_| access);
+    for (auth, status) in [
+        (hook(Access::Forbidden).without_payloads(), 403),
+        (hook(Access::All).without_payloads(), 403),
+        (hook(Access::All).without_payloads().or(hook(Access::All)), 200),
+        (hook(Access::Forbidden).or(hook(Access::All)), 200),
+    ] {
+        let server = Server::of(&Viewer::of(&throughline).auth(auth).build().unwrap()).await;
+        assert_eq!(server.get("/api/runs?tag=of-acme").await.status, status);
+    }
+}
+
 /// What somebody in a role is answered.
 async fn as_role(server: &Server, question: &str, role: &str) -> Answer {
     server.send("GET", &format!("/api/{question}"), &[("x-role", role)]).await
