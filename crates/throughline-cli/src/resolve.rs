@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use throughline_core::names::attrs;
+use throughline_core::query::Explanation;
 use throughline_core::{
     Filter, Page, ReadError, Relation, RunState, RunSummary, TraceEvent, TraceId, TraceQuery, TraceReader,
 };
@@ -33,6 +34,18 @@ impl Run {
     pub(crate) async fn named(store: &Store, reader: &dyn TraceReader, name: &str) -> Result<Self, CliError> {
         let id = meant(store, reader, name).await?;
         Self::of(reader, id).await?.ok_or_else(|| not_found(store, name))
+    }
+
+    /// The run of this name, explained. What went wrong in it, which its summary says, too, is worked out once then.
+    pub(crate) async fn explained(
+        store: &Store,
+        reader: &dyn TraceReader,
+        name: &str,
+    ) -> Result<(Self, Explanation), CliError> {
+        let query = TraceQuery::read(reader, meant(store, reader, name).await?).await?;
+        let explanation = query.explain();
+        let summary = query.summary().ok_or_else(|| not_found(store, name))?;
+        Ok((Self { summary, query }, explanation))
     }
 
     /// The run of this id. Its summary is worked out from its events, which are read anyway.

@@ -10,12 +10,6 @@ pub(super) struct Causes<'q> {
     rules: fold::Causes<'q>,
 }
 
-impl TraceQuery {
-    pub(super) fn find_cause(&self) -> Option<Found> {
-        Causes::new(self).find()
-    }
-}
-
 impl<'q> Causes<'q> {
     pub(super) fn new(query: &'q TraceQuery) -> Self {
         let facts = query.spans().filter_map(|span| {

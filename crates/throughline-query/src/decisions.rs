@@ -152,7 +152,7 @@ fn text(value: &Value) -> Text {
 pub(super) struct Consequences<'q> {
     pub(super) causes: Causes<'q>,
     /// What went wrong, and where.
-    pub(super) found: Option<Found>,
+    pub(super) found: Option<&'q Found>,
     /// The decisions that led to the cause, in order: those that are linked by what holds it or, if there are none, the last
     /// after which it followed.
     led: Vec<u32>,
@@ -174,7 +174,7 @@ impl TraceQuery {
     pub fn decisions(&self) -> Decisions {
         let known = Consequences::new(self);
         Decisions {
-            run: self.summary_with(|| known.found.as_ref().map(|found| found.cause)),
+            run: self.summary(),
             outcomes: self.spans().filter(Span::is_decision).map(|span| known.outcome(span)).collect(),
             problems: self.problems().to_vec(),
         }
@@ -215,7 +215,7 @@ impl<'q> Consequences<'q> {
             let failed = query.at(span).status() == Status::Failed;
             failed_before.push(failed_before.last().copied().unwrap_or(0) + u32::from(failed));
         }
-        let found = causes.find();
+        let found = query.find_cause_with(|| causes.find());
         let mut consequences = Self { found, led: Vec::new(), causes, linked, later, origin, failed_before };
         let holding = query
             .spans()

@@ -257,7 +257,7 @@ impl TraceQuery {
     pub fn explain(&self) -> Explanation {
         let consequences = Consequences::new(self);
         let causes = &consequences.causes;
-        let run = self.summary_with(|| consequences.found.as_ref().map(|found| found.cause));
+        let run = self.summary();
         let (compensations, _) = self.compensations_by_saga(run.as_ref(), causes);
         let resumed_after_us = self.resumed_after_us();
         let mut explanation = Explanation {
@@ -280,7 +280,7 @@ impl TraceQuery {
             problems: self.problems().to_vec(),
         };
         let mut explained = vec![false; self.index.len() as usize];
-        let found = consequences.found.as_ref();
+        let found = consequences.found;
         if let Some(found) = found {
             let (cause, top) = (self.at(found.cause), self.at(found.top));
             let path = self.path(cause.id());

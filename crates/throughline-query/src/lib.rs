@@ -36,11 +36,12 @@ mod problem;
 #[cfg(feature = "render")]
 mod render;
 mod span;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod tree;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -67,10 +68,9 @@ pub use tree::{Timeline, TimelineEntry, Tree, TreeNode};
 
 use index::Index;
 use kind::Kind;
-use throughline_model::fold::{Mark, RootMarks, RunFold, RunMarks};
+use standing::Standing;
 use throughline_model::{
-    InstanceId, Liveness, ReadError, RunState, RunSummary, SpanId, Status, TraceEvent, TraceId, TraceReader,
-    TypeMatch,
+    InstanceId, Liveness, ReadError, RunState, SpanId, Status, TraceEvent, TraceId, TraceReader, TypeMatch,
 };
 
 /// The story of one run: a view of its events, whatever order they came in.
@@ -81,6 +81,7 @@ pub struct TraceQuery {
     events: Vec<TraceEvent>,
     index: Index,
     kinds: OnceLock<Vec<Kind>>,
+    standing: Standing,
     /// What is known about the owners of open spans, sorted by instance.
     liveness: Vec<(InstanceId, Liveness)>,
 }
@@ -89,7 +90,13 @@ impl TraceQuery {
     /// A query about one trace, given its events. If they belong to several traces, those of the trace with the most
     /// events are kept.
     pub fn new(events: Vec<TraceEvent>) -> Self {
-        Self { index: Index::new(&events), events, kinds: OnceLock::new(), liveness: Vec::new() }
+        Self {
+            index: Index::new(&events),
+            events,
+            kinds: OnceLock::new(),
+            standing: Standing::default(),
+            liveness: Vec::new(),
+        }
     }
 
     /// Reads one run from a store, and the liveness of its instances.
@@ -117,6 +124,7 @@ impl TraceQuery {
         let mut owners: Vec<InstanceId> = self.pending().map(|span| span.owner()).collect();
         owners.sort_unstable();
         owners.dedup();
+        self.standing = Standing::default();
         self.liveness = owners.into_iter().map(|owner| (owner, liveness(owner))).collect();
         self
     }
@@ -201,74 +209,6 @@ impl TraceQuery {
             }
             _ => Duration::ZERO,
         }
-    }
-
-    /// The state of the run by the rules of [`RunSummary::of`], with [`root`](Self::root) as its root span: if there is
-    /// no root, the span that stands in for it.
-    fn fold(&self) -> Option<RunFold<&TraceEvent>> {
-        let root = self.root()?;
-        let mark = |event| Mark::of(event, event);
-        let (mut names_workflow, mut names_correlation_id, mut first_failure) = (None, None, None);
-        let (mut detached, mut retried) = (BTreeSet::new(), HashSet::new());
-        for event in self.ordered_events() {
-            if names_workflow.is_none() && event.workflow.is_some() {
-                names_workflow = Some(mark(event));
-            }
-            if names_correlation_id.is_none() && event.correlation_id.is_some() {
-                names_correlation_id = Some(mark(event));
-            }
-            if first_failure.is_none() && event.status == Status::Failed {
-                first_failure = Some(mark(event));
-            }
-            if event.is_detached() {
-                detached.insert(event.span_id);
-                retried.extend(event.retried());
-            }
-        }
-        let detached = detached.into_iter().filter_map(|span| self.span(span));
-        Some(RunFold::restore(RunMarks {
-            started: self.event_at(0).timestamp,
-            root: Some(RootMarks {
-                root: mark(root.first_event()),
-                head: mark(root.first_event()),
-                last: mark(root.last_event()),
-            }),
-            rootless: Vec::new(),
-            detached: detached.map(|span| mark(span.last_event())).collect(),
-            retried,
-            names_workflow,
-            names_correlation_id,
-            first_failure,
-            is_compensating: false,
-        }))
-    }
-
-    /// The span that decides the state of the run, and that state, which is not that of the span if it is a detached one: how
-    /// that ended does not matter.
-    fn standing(&self) -> Option<(Span<'_>, RunState)> {
-        let fold = self.fold()?;
-        let last = fold.decided_by()?;
-        let state = RunState::of(last.status, self.liveness_of(last.instance()));
-        Some((self.span(last.span_id())?, state))
-    }
-
-    /// The run in a line; `None` if there are no events.
-    pub fn summary(&self) -> Option<RunSummary> {
-        self.summary_with(|| self.find_cause().map(|found| found.cause))
-    }
-
-    /// The run in a line, with the cause that is asked for if there may be one.
-    fn summary_with(&self, cause: impl FnOnce() -> Option<u32>) -> Option<RunSummary> {
-        let fold = self.fold()?;
-        let mut summary = fold.summary(|owner| self.liveness_of(owner))?;
-        if !fold.has_detached() {
-            // Where nothing was measured it is worked out, as it is for every span.
-            summary.duration_us = self.root()?.duration_us();
-        }
-        if fold.may_have_cause() {
-            summary.cause = cause().map(|cause| self.at(cause).last_event().into());
-        }
-        Some(summary)
     }
 
     /// The data problems of the run; empty if the record is sound.

@@ -57,9 +57,8 @@ pub(super) struct Found {
 /// Explains a run, with what is beside it.
 pub(super) async fn find(args: &WhyArgs, store: &Store) -> Result<Found, CliError> {
     let reader = store.readers().await?.reader;
-    let run = Run::named(store, &*reader, &args.trace).await?;
+    let (run, mut explanation) = Run::explained(store, &*reader, &args.trace).await?;
     let mut related = Related::read(&*reader, &run).await?;
-    let mut explanation = run.query.explain();
     explanation.add_moment(Timestamp::now());
     beside::add_process(&mut explanation, &*reader, &run.query).await?;
     beside::add_children(&mut explanation, &*reader, related.caused(), None).await?;

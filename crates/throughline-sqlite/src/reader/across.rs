@@ -9,7 +9,8 @@ use rustc_hash::FxHashMap;
 use serde::Deserialize;
 use throughline_model::{Bucket, ChoiceOutcome, HotSpot, Rate, Scope, Status, Text, Timestamp};
 
-use super::session::{Session, json};
+use super::rows::json;
+use super::session::Session;
 use crate::block::status_of;
 use crate::error::Fault;
 use crate::names::find_name;

@@ -7,7 +7,8 @@ use rustc_hash::FxHashMap;
 use throughline_model::{Histogram, Rate, Scope, SlowSpan, SpanId, StageTimes, TypeRate};
 
 use super::descending::Descending;
-use super::session::{Session, trace_id};
+use super::rows::trace_id;
+use super::session::Session;
 use crate::block::{Entry, entries, stored};
 use crate::error::Fault;
 use crate::names::find_name;

@@ -9,7 +9,8 @@ use throughline_model::fold::Position;
 use throughline_model::{Cursor, Filter, Page, Paged, Status, TraceEvent, TypeMatch};
 
 use super::descending::Descending;
-use super::session::{Cache, Session, SharedColumns, select_events};
+use super::rows::{Cache, SharedColumns, select_events};
+use super::session::Session;
 use crate::block::{self, entries, stored, tag_bit};
 use crate::error::Fault;
 use crate::names::find_name;

@@ -5,7 +5,8 @@ use rustc_hash::FxHashSet;
 use throughline_model::names::attrs;
 use throughline_model::{JobAttempt, JobKey, TraceId};
 
-use super::session::{Session, run_of, select_events};
+use super::rows::{run_of, select_events};
+use super::session::Session;
 use crate::error::Fault;
 use crate::names::find_name;
 

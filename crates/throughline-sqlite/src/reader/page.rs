@@ -11,7 +11,8 @@ use throughline_model::fold::Position;
 use throughline_model::{Cursor, EventId, Page, Paged, SpanId, Timestamp, TraceEvent, TraceId};
 
 use super::descending::Descending;
-use super::session::{Cache, Session, SharedColumns, run_of, select_events};
+use super::rows::{Cache, SharedColumns, run_of, select_events};
+use super::session::Session;
 use crate::block::{Entry, entries, stored};
 use crate::error::Fault;
 use crate::latest;

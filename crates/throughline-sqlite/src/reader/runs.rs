@@ -11,7 +11,8 @@ use throughline_model::{
 };
 
 use super::question::Question;
-use super::session::{Cache, EventsOfRun, OUTLINE, Session, json, trace_id};
+use super::rows::{Cache, EventsOfRun, OUTLINE, RunRows, json, trace_id};
+use super::session::Session;
 use crate::block::status_of;
 use crate::cause;
 use crate::error::Fault;
@@ -62,7 +63,7 @@ pub(super) fn events(
     statements: EventsOfRun,
 ) -> Result<Vec<TraceEvent>, Fault> {
     match cache.shared(connection, run)? {
-        Some(shared) => cache.events_of(connection, run, &shared, statements),
+        Some(shared) => cache.events_of(&RunRows { connection, number: run, shared: &shared, statements }),
         None => Ok(Vec::new()),
     }
 }

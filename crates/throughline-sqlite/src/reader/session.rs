@@ -1,22 +1,15 @@
-//! A connection that reads, and how rows become events.
+//! A connection that reads.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, Row};
-use rustc_hash::FxHashMap;
-use serde::de::DeserializeOwned;
-use throughline_model::fold::Position;
-use throughline_model::{
-    Attrs, InstanceId, Liveness, OpenError, Process, ReadError, Secret, SpanId, Text, Timestamp, TraceEvent,
-    TraceId,
-};
+use rusqlite::Connection;
+use throughline_model::{InstanceId, Liveness, OpenError, Process, ReadError, Secret, TraceEvent, TraceId};
 
-use crate::block::status_of;
+use super::large;
+use super::rows::{Cache, RunRows, run_of};
 use crate::connection::STORE_FILE;
 use crate::error::Fault;
-use crate::json::{Rest, StoredError};
 use crate::lease;
 use crate::paths::resolved;
 use crate::presence::{Gone, Presence};
@@ -34,8 +27,8 @@ impl Source {
     pub(super) fn open(path: &Path) -> Result<(Self, Session), OpenError> {
         let (connection, presence) = STORE_FILE.open_read_only(path)?;
         let named = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let source = Self { named, path: resolved(path), presence: presence.clone() };
-        let session = Session::new(connection, presence, &source.path);
+        let source = Self { named, path: resolved(path), presence };
+        let session = Session::new(connection, source.clone());
         Ok((source, session))
     }
 
@@ -43,7 +36,7 @@ impl Source {
     pub(super) fn session(&self) -> Result<Session, OpenError> {
         let (connection, presence) = STORE_FILE.open_read_only(&self.named)?;
         self.presence.check_same_database(&presence).map_err(Gone::into_open_error)?;
-        Ok(Session::new(connection, presence, &self.path))
+        Ok(Session::new(connection, Self { presence, ..self.clone() }))
     }
 
     /// The same for a question that was asked already.
@@ -56,77 +49,24 @@ impl Source {
 /// A connection of one thread, with a cache of what never changes once it is there: names and instances.
 pub(crate) struct Session {
     connection: Connection,
-    presence: Presence,
+    source: Source,
     /// When all files were last looked at.
     looked: Option<Instant>,
     cache: Cache,
-}
-
-/// What a reading connection has looked up before.
-pub(super) struct Cache {
-    path: PathBuf,
-    names: FxHashMap<i64, Text>,
-    instances: FxHashMap<i64, InstanceId>,
-}
-
-/// A statement that reads events, with the columns that [`Cache::event`] expects: of attributes, error and data what is said.
-macro_rules! select_events {
-    ($which:literal) => {
-        select_events!("e.attrs", "e.error", "e.data", $which)
-    };
-    ($attrs:literal, $error:literal, $data:literal, $which:literal) => {
-        concat!(
-            "SELECT e.id, e.span, e.seq, e.parent, e.ts, e.instance, e.n, e.type, e.status, e.service, \
-             e.workflow, e.duration, e.attempt, e.step_index, e.step_total, e.correlation, ",
-            $attrs,
-            ", e.tags, ",
-            $error,
-            ", ",
-            $data,
-            ", e.rest, e.run FROM event e ",
-            $which
-        )
-    };
-}
-pub(super) use select_events;
-
-/// The statements that read the events of a run.
-#[derive(Clone, Copy)]
-pub(super) struct EventsOfRun {
-    /// In the order of the index, which is that of random span ids.
-    by_span: &'static str,
-    /// Those among the events with these numbers, in the order in which they stand in the file.
-    by_place: &'static str,
-}
-
-/// All of a run.
-pub(super) const ALL: EventsOfRun = EventsOfRun {
-    by_span: select_events!("WHERE e.run = ?1"),
-    by_place: select_events!("WHERE e.id BETWEEN ?2 AND ?3 AND e.run + 0 = ?1"),
-};
-
-/// All of a run without what can be large: attributes, errors and data.
-pub(super) const OUTLINE: EventsOfRun = EventsOfRun {
-    by_span: select_events!("NULL", "NULL", "NULL", "WHERE e.run = ?1"),
-    by_place: select_events!("NULL", "NULL", "NULL", "WHERE e.id BETWEEN ?2 AND ?3 AND e.run + 0 = ?1"),
-};
-
-/// The columns of a run that its events refer to instead of repeating them.
-#[derive(Debug, Clone)]
-pub(super) struct SharedColumns {
-    pub(super) trace_id: TraceId,
-    pub(super) correlation: Option<Text>,
-    pub(super) attrs: Attrs,
 }
 
 impl Session {
     /// How soon all files are looked at again.
     const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
-    fn new(connection: Connection, presence: Presence, path: &Path) -> Self {
-        let cache =
-            Cache { path: path.to_owned(), names: FxHashMap::default(), instances: FxHashMap::default() };
-        Self { connection, presence, looked: None, cache }
+    fn new(connection: Connection, source: Source) -> Self {
+        let cache = Cache::new(source.path.clone());
+        Self { connection, source, looked: None, cache }
+    }
+
+    /// The file that is read.
+    pub(super) fn source(&self) -> &Source {
+        &self.source
     }
 
     /// Fails at once where it would wait for a lock otherwise.
@@ -144,8 +84,8 @@ impl Session {
         // A short answer takes not much longer than a look at all files, so that many in a row share one: they are true of the
         // database as long as that is where it was.
         let present = match self.looked.is_some_and(|looked| looked.elapsed() < Self::LOOK_AGAIN) {
-            true => self.presence.check_database(),
-            false => self.presence.check().map(|_| self.looked = Some(Instant::now())),
+            true => self.source.presence.check_database(),
+            false => self.source.presence.check().map(|_| self.looked = Some(Instant::now())),
         };
         // Also the better answer to why something failed.
         present.map_err(Gone::into_read_error)?;
@@ -158,15 +98,31 @@ impl Session {
         Ok((Snapshot::begin(&self.connection)?, &mut self.cache))
     }
 
+    /// A number that is another one after somebody else has written to the file.
+    pub(super) fn version(&self) -> Result<i64, Fault> {
+        Ok(self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?)
+    }
+
+    /// Sees this state of the file from now on, of which this is the [version](Self::version), until the session is dropped.
+    pub(super) fn keep_state(&self) -> Result<i64, Fault> {
+        self.connection.prepare_cached("BEGIN")?.execute([])?;
+        self.version()
+    }
+
+    /// The state that is [kept](Self::keep_state), and the cache beside it.
+    pub(super) fn kept(&mut self) -> (&Connection, &mut Cache) {
+        (&self.connection, &mut self.cache)
+    }
+
     pub(super) fn liveness(&mut self, instances: &[InstanceId]) -> Result<Vec<Liveness>, Fault> {
         let (snapshot, cache) = self.snapshot()?;
-        let of = |instance: &InstanceId| Ok(lease::liveness(&snapshot, &cache.path, *instance)?);
+        let of = |instance: &InstanceId| Ok(lease::liveness(&snapshot, cache.path(), *instance)?);
         instances.iter().map(of).collect()
     }
 
     pub(super) fn processes(&mut self, instances: &[InstanceId]) -> Result<Vec<Option<Process>>, Fault> {
         let (snapshot, cache) = self.snapshot()?;
-        let of = |instance: &InstanceId| Ok(lease::process(&snapshot, &cache.path, *instance)?);
+        let of = |instance: &InstanceId| Ok(lease::process(&snapshot, cache.path(), *instance)?);
         instances.iter().map(of).collect()
     }
 
@@ -178,9 +134,14 @@ impl Session {
     }
 
     pub(super) fn trace(&mut self, id: TraceId) -> Result<Vec<TraceEvent>, Fault> {
-        let (snapshot, cache) = self.snapshot()?;
-        let Some((run, shared)) = run_of(&snapshot, id)? else { return Ok(Vec::new()) };
-        cache.events_of(&snapshot, run, &shared, ALL)
+        {
+            let (snapshot, cache) = self.snapshot()?;
+            let Some((run, shared)) = run_of(&snapshot, id)? else { return Ok(Vec::new()) };
+            if !large::is_large(&snapshot, run)? {
+                return cache.events_of(&RunRows::all(&snapshot, run, &shared));
+            }
+        }
+        large::events_of(self, id)
     }
 
     /// The events of a run; `None` if they could not all be read before the deadline.
@@ -191,7 +152,7 @@ impl Session {
     ) -> Result<Option<Vec<TraceEvent>>, Fault> {
         let (snapshot, cache) = self.snapshot()?;
         let Some((run, shared)) = run_of(&snapshot, id)? else { return Ok(Some(Vec::new())) };
-        cache.events_while(&snapshot, run, &shared, ALL, || Instant::now() < deadline)
+        cache.events_while(&RunRows::all(&snapshot, run, &shared), || Instant::now() < deadline)
     }
 }
 
@@ -221,252 +182,12 @@ impl Drop for Snapshot<'_> {
     }
 }
 
-impl Cache {
-    const CAPACITY: usize = 65_536;
-    /// So many events are read one by one.
-    const FEW: usize = 1_000;
-    /// To pass over so many events of other runs is cheaper than to search for the next one.
-    const NEAR: i64 = 16;
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// All events of a run in their order.
-    pub(super) fn events_of(
-        &mut self,
-        connection: &Connection,
-        run: i64,
-        shared: &SharedColumns,
-        statements: EventsOfRun,
-    ) -> Result<Vec<TraceEvent>, Fault> {
-        Ok(self.events_while(connection, run, shared, statements, || true)?.unwrap_or_default())
-    }
-
-    /// The same for as long as it may continue; `None` if it has to stop before all are read.
-    fn events_while(
-        &mut self,
-        connection: &Connection,
-        run: i64,
-        shared: &SharedColumns,
-        statements: EventsOfRun,
-        may_continue: impl Fn() -> bool,
-    ) -> Result<Option<Vec<TraceEvent>>, Fault> {
-        let mut events = Vec::with_capacity(16);
-        let mut statement = connection.prepare_cached(statements.by_span)?;
-        let mut rows = statement.query([run])?;
-        while events.len() < Self::FEW
-            && let Some(row) = rows.next()?
-        {
-            if !may_continue() {
-                return Ok(None);
-            }
-            events.push(self.event(connection, row, shared)?);
-        }
-        if events.len() == Self::FEW {
-            events.clear();
-            if !self.many_of(connection, run, shared, statements, may_continue, &mut events)? {
-                return Ok(None);
-            }
-        }
-        // An event is large and is moved once only.
-        if !events.is_sorted_by_key(Position::of) {
-            events.sort_by_cached_key(Position::of);
-        }
-        Ok(Some(events))
-    }
-
-    /// The same of a run with more events than fit on a few pages: each page is read once, from the beginning of the file to
-    /// its end, and not once for each event on it.
-    fn many_of(
-        &mut self,
-        connection: &Connection,
-        run: i64,
-        shared: &SharedColumns,
-        statements: EventsOfRun,
-        may_continue: impl Fn() -> bool,
-        events: &mut Vec<TraceEvent>,
-    ) -> Result<bool, Fault> {
-        let mut places = connection
-            .prepare_cached("SELECT id FROM event WHERE run = ?1")?
-            .query_map([run], |row| row.get(0))?
-            .take_while(|_| may_continue())
-            .collect::<rusqlite::Result<Vec<i64>>>()?;
-        places.sort_unstable();
-        events.reserve(places.len());
-        let mut statement = connection.prepare_cached(statements.by_place)?;
-        for near in places.chunk_by(|one, next| next - one <= Self::NEAR) {
-            let mut rows = statement.query([Some(run), near.first().copied(), near.last().copied()])?;
-            while let Some(row) = rows.next()? {
-                if !may_continue() {
-                    return Ok(false);
-                }
-                events.push(self.event(connection, row, shared)?);
-            }
-        }
-        Ok(may_continue())
-    }
-
-    /// The text that has this number.
-    pub(super) fn name(&mut self, connection: &Connection, id: i64) -> Result<Text, Fault> {
-        if let Some(text) = self.names.get(&id) {
-            return Ok(text.clone());
-        }
-        let text = connection
-            .prepare_cached("SELECT text FROM name WHERE id = ?1")?
-            .query_row([id], |row| row.get::<_, String>(0))
-            .optional()?
-            .map(Text::from)
-            .ok_or_else(|| Fault::Damaged(format!("row {id} of the table `name` is missing")))?;
-        if self.names.len() >= Self::CAPACITY {
-            self.names.clear();
-        }
-        self.names.insert(id, text.clone());
-        Ok(text)
-    }
-
-    /// The instance that has this number.
-    pub(super) fn instance(&mut self, connection: &Connection, id: i64) -> Result<InstanceId, Fault> {
-        if let Some(instance) = self.instances.get(&id) {
-            return Ok(*instance);
-        }
-        let key: i64 = connection
-            .prepare_cached("SELECT key FROM instance WHERE id = ?1")?
-            .query_row([id], |row| row.get(0))
-            .optional()?
-            .ok_or_else(|| Fault::Damaged(format!("row {id} of the table `instance` is missing")))?;
-        if self.instances.len() >= Self::CAPACITY {
-            self.instances.clear();
-        }
-        let instance = InstanceId::from_u64(key as u64);
-        self.instances.insert(id, instance);
-        Ok(instance)
-    }
-
-    /// The columns that the events of a run share; `None` if the run is gone.
-    pub(super) fn shared(&self, connection: &Connection, run: i64) -> Result<Option<SharedColumns>, Fault> {
-        connection
-            .prepare_cached("SELECT id, trace_id, correlation_id, attrs FROM run WHERE id = ?1")?
-            .query_row([run], |row| Ok(shared(row)))
-            .optional()?
-            .transpose()
-    }
-
-    /// The event of a row of [`select_events!`].
-    pub(super) fn event(
-        &mut self,
-        connection: &Connection,
-        row: &Row<'_>,
-        shared: &SharedColumns,
-    ) -> Result<TraceEvent, Fault> {
-        let id: i64 = row.get(0)?;
-        let invalid = |what: &str| Fault::Damaged(format!("event {id} has an invalid {what}"));
-        let span = |value: i64| SpanId::from_u64(value as u64);
-        let mut rest = match present(row.get_ref(20)?) {
-            None => Rest::default(),
-            Some(rest) => json(rest).ok_or_else(|| invalid("`rest`"))?,
-        };
-        // Field by field: a new one does not compile until somebody has said which column it is read from.
-        Ok(TraceEvent {
-            v: rest.version(),
-            trace_id: shared.trace_id,
-            span_id: span(row.get(1)?).ok_or_else(|| invalid("span id"))?,
-            seq: row.get(2)?,
-            parent_span_id: row.get::<_, Option<i64>>(3)?.and_then(span),
-            parent_trace_id: rest.parent_trace_id,
-            correlation_id: match row.get_ref(15)? {
-                ValueRef::Null => None,
-                ValueRef::Integer(_) => shared.correlation.clone(),
-                other => Some(text(other).ok_or_else(|| invalid("correlation id"))?),
-            },
-            event_type: self.name(connection, row.get(7)?)?,
-            timestamp: Timestamp::from_micros(row.get(4)?),
-            instance: self.instance(connection, row.get(5)?)?,
-            n: row.get::<_, i64>(6)? as u64,
-            status: status_of(row.get(8)?),
-            duration_us: row.get::<_, Option<i64>>(11)?.map(|micros| micros as u64),
-            error: match present(row.get_ref(18)?) {
-                None => None,
-                Some(error) => {
-                    let error: StoredError = json(error).ok_or_else(|| invalid("`error`"))?;
-                    Some(Box::new(error.into()))
-                }
-            },
-            attrs: match row.get_ref(16)? {
-                ValueRef::Null => Attrs::new(),
-                ValueRef::Integer(_) => shared.attrs.clone(),
-                other => json(other).ok_or_else(|| invalid("`attrs`"))?,
-            },
-            data: match present(row.get_ref(19)?) {
-                None => None,
-                Some(data) => Some(json(data).ok_or_else(|| invalid("`data`"))?),
-            },
-            tags: match present(row.get_ref(17)?) {
-                None => Vec::new(),
-                Some(tags) => json(tags).ok_or_else(|| invalid("`tags`"))?,
-            },
-            links: rest.take_links(),
-            service: self.name(connection, row.get(9)?)?,
-            workflow: match row.get::<_, Option<i64>>(10)? {
-                None => None,
-                Some(workflow) => Some(self.name(connection, workflow)?),
-            },
-            attempt: row.get(12)?,
-            step_index: row.get(13)?,
-            step_total: row.get(14)?,
-            extra: rest.extra(),
-        })
-    }
-}
-
-fn present(value: ValueRef<'_>) -> Option<ValueRef<'_>> {
-    (value != ValueRef::Null).then_some(value)
-}
-
-fn text(value: ValueRef<'_>) -> Option<Text> {
-    value.as_str().ok().map(|text| Text::from(std::borrow::Cow::Borrowed(text)))
-}
-
-/// Reads JSON. What is wrong with it is left out: the parser's errors quote the text, which is payload.
-pub(super) fn json<T: DeserializeOwned>(value: ValueRef<'_>) -> Option<T> {
-    serde_json::from_slice(value.as_bytes().ok()?).ok()
-}
-
-/// The number of a run, and the columns that its events share; `None` if there is no such run.
-pub(super) fn run_of(connection: &Connection, id: TraceId) -> Result<Option<(i64, SharedColumns)>, Fault> {
-    connection
-        .prepare_cached("SELECT id, trace_id, correlation_id, attrs FROM run WHERE trace_id = ?1")?
-        .query_row([id.to_bytes()], |row| Ok((row.get::<_, i64>(0)?, shared(row))))
-        .optional()?
-        .map(|(run, shared)| Ok((run, shared?)))
-        .transpose()
-}
-
-/// Reads `id, trace_id, correlation_id, attrs` of a run.
-fn shared(row: &Row<'_>) -> Result<SharedColumns, Fault> {
-    let id: i64 = row.get(0)?;
-    let invalid = |what: &str| Fault::Damaged(format!("run {id} has an invalid {what}"));
-    let attrs = match present(row.get_ref(3)?) {
-        None => Attrs::new(),
-        Some(attrs) => json(attrs).ok_or_else(|| invalid("`attrs`"))?,
-    };
-    Ok(SharedColumns {
-        trace_id: trace_id(row.get_ref(1)?).ok_or_else(|| invalid("trace id"))?,
-        correlation: present(row.get_ref(2)?).and_then(text),
-        attrs,
-    })
-}
-
-pub(super) fn trace_id(value: ValueRef<'_>) -> Option<TraceId> {
-    TraceId::from_bytes(value.as_blob().ok()?.try_into().ok()?)
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicI64, Ordering};
 
-    use throughline_model::Status;
+    use throughline_model::{SpanId, Status, Timestamp};
 
     use super::*;
     use crate::connection::{Place, STORE_FILE, Synchronous};
@@ -521,6 +242,7 @@ mod tests {
             events.into_iter().for_each(|read| assert_eq!(read, event(read.span_id.to_u64() - 1)));
         };
         ask_while_the_run_changes(|session| session.trace(TraceId::from_key(RUN)), check);
+        ask_while_the_run_changes(|session| large::events_of(session, TraceId::from_key(RUN)), check);
     }
 
     #[test]

@@ -19,7 +19,8 @@ use rustc_hash::FxHashMap;
 use throughline_model::{Cursor, EventStream, ReadError, StreamItem, TraceEvent, WatchFrom, WatchRequest};
 use tokio::sync::{mpsc, oneshot};
 
-use super::session::{Session, SharedColumns, Source, select_events};
+use super::rows::{SharedColumns, select_events};
+use super::session::{Session, Source};
 use crate::block::last_event;
 use crate::error::Fault;
 
