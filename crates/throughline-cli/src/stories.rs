@@ -16,7 +16,7 @@ use crate::output::{kind_of, name_of};
 pub(crate) struct Story {
     pub(crate) run: RunSummary,
     pub(crate) query: TraceQuery,
-    /// The last good run of the workflow, if this one did not end well.
+    /// The last good run of the workflow, if this one did not end well and no run was chosen.
     pub(crate) good: Option<Box<Story>>,
 }
 

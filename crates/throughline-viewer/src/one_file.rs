@@ -21,12 +21,20 @@ const SHORT_ID: usize = 16;
 #[derive(Debug, Default)]
 pub struct OneFile<'a>(Vec<Told<'a>>);
 
-/// A run and the good one that it is compared with.
+/// A run, and the one that it is compared with.
 #[derive(Debug)]
 struct Told<'a> {
     run: RunSummary,
     query: &'a TraceQuery,
-    good: Option<(RunSummary, &'a TraceQuery)>,
+    beside: Option<Beside<'a>>,
+}
+
+#[derive(Debug)]
+struct Beside<'a> {
+    run: RunSummary,
+    query: &'a TraceQuery,
+    /// Whether somebody chose it; else it is the last good one.
+    is_chosen: bool,
 }
 
 impl<'a> OneFile<'a> {
@@ -42,12 +50,22 @@ impl<'a> OneFile<'a> {
         Self::default()
     }
 
-    /// Adds a run, and a good one to compare it with. What has no events is left out.
+    /// Adds a run, and the last good one to compare it with. What has no events is left out.
     #[must_use]
-    pub fn run(mut self, query: &'a TraceQuery, good: Option<&'a TraceQuery>) -> Self {
+    pub fn run(self, query: &'a TraceQuery, good: Option<&'a TraceQuery>) -> Self {
+        self.add(query, good, false)
+    }
+
+    /// Adds a run, and another one of your choice to compare it with. What has no events is left out.
+    #[must_use]
+    pub fn run_against(self, query: &'a TraceQuery, other: &'a TraceQuery) -> Self {
+        self.add(query, Some(other), true)
+    }
+
+    fn add(mut self, query: &'a TraceQuery, beside: Option<&'a TraceQuery>, is_chosen: bool) -> Self {
         if let Some(run) = query.summary() {
-            let good = good.and_then(|good| Some((good.summary()?, good)));
-            self.0.push(Told { run, query, good });
+            let beside = beside.and_then(|query| Some(Beside { run: query.summary()?, query, is_chosen }));
+            self.0.push(Told { run, query, beside });
         }
         self
     }
@@ -97,8 +115,9 @@ impl Told<'_> {
     /// What the script shows of a run.
     fn as_json(&self) -> Value {
         let explanation = self.query.explain();
-        let difference = self.good.as_ref().map(|(run, good)| {
-            json!({ "good": title(run), "started": run.started, "diff": self.query.diff(good) })
+        let difference = self.beside.as_ref().map(|Beside { run, query, is_chosen }| {
+            let diff = self.query.diff(query);
+            json!({ "title": title(run), "chosen": is_chosen, "started": run.started, "diff": diff })
         });
         json!({
             "title": title(&self.run),

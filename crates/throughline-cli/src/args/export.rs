@@ -17,6 +17,7 @@ Examples:
   throughline export loan-42 | jq .data
   throughline export --format xes --workflow loan-approval -o loans.xes
   throughline export loan-42 --format html -o loan-42.html    a page to keep or to send
+  throughline export loan-42 --format html --against loan-41 -o loan-42.html
   throughline export loan-42 --format markdown                for an issue tracker")]
 pub(crate) struct ExportArgs {
     /// The runs: of each its key, its id, the beginning of its id, or the id of its request; if omitted, all that
@@ -27,6 +28,9 @@ pub(crate) struct ExportArgs {
     /// flowchart of one run; a trace that Perfetto and Chrome open; or a page that a browser shows without a network
     #[arg(long, default_value = "jsonl")]
     pub(crate) format: ExportFormat,
+    /// Compare with this run, and not each with the last good one of its workflow; with --format html
+    #[arg(long, value_name = "RUN")]
+    pub(crate) against: Option<String>,
     /// Redact national numbers, phone numbers and network addresses, too
     #[arg(long)]
     pub(crate) redact_more: bool,

@@ -40,6 +40,20 @@ pub(super) async fn run(args: &ExportArgs, store: &Store, screen: &mut Screen) -
             group(runs.len() as u64)
         )));
     }
+    let against = match &args.against {
+        Some(_) if args.format != ExportFormat::Html => {
+            return Err(CliError::Usage(
+                "--against is for --format html; `throughline diff` compares two runs in a terminal".into(),
+            ));
+        }
+        Some(name) => Some(resolve(store, &*reader, name).await?.trace_id),
+        None => None,
+    };
+    if let (Some(against), [(run, _)]) = (against, &runs[..])
+        && against == *run
+    {
+        return Err(CliError::Usage(format!("{run} is the run that --against names; name another one")));
+    }
     if runs.is_empty() {
         return Err(match args.filter.is_any(store) {
             true => nothing_here(store),
@@ -47,7 +61,7 @@ pub(super) async fn run(args: &ExportArgs, store: &Store, screen: &mut Screen) -
         });
     }
     let Some(path) = args.output.as_deref().filter(|path| !is_stdout(path)) else {
-        write(args.format, &source, &runs, screen.writer()).await?;
+        write(args.format, &source, &runs, against, screen.writer()).await?;
         return Ok(Answer::Yes);
     };
     let refused = |error: io::Error| match error.kind() {
@@ -56,7 +70,7 @@ pub(super) async fn run(args: &ExportArgs, store: &Store, screen: &mut Screen) -
         _ => CliError::Input(format!("{}: {error}", path.display())),
     };
     let mut file = BufWriter::new(File::create(path).map_err(refused)?);
-    let events = match write(args.format, &source, &runs, &mut file).await {
+    let events = match write(args.format, &source, &runs, against, &mut file).await {
         Err(CliError::Output(error)) => return Err(refused(error)),
         written => written?,
     };
@@ -163,6 +177,7 @@ async fn write(
     format: ExportFormat,
     source: &Source<'_>,
     runs: &[(TraceId, Option<Text>)],
+    against: Option<TraceId>,
     mut output: &mut dyn Write,
 ) -> Result<u64, CliError> {
     let mut events = 0;
@@ -192,12 +207,16 @@ async fn write(
             source.stories(runs).await?
         }
     };
-    if format == ExportFormat::Html {
+    let chosen = match against {
+        Some(against) => source.story(against).await?,
+        None => None,
+    };
+    if format == ExportFormat::Html && chosen.is_none() {
         source.add_good_runs(&mut told).await?;
     }
     match format {
         ExportFormat::Perfetto => perfetto::write(&told, output)?,
-        ExportFormat::Html => page::write(&told, output)?,
+        ExportFormat::Html => page::write(&told, chosen.as_ref(), output)?,
         ExportFormat::Mermaid => told.iter().try_for_each(|story| mermaid::write(story, output))?,
         _ => told.iter().try_for_each(|story| markdown::write(story, output))?,
     }

@@ -15,10 +15,11 @@ pub(crate) const BEGINNING: &[u8] = OneFile::BEGINNING;
 const BEGIN: &str = OneFile::BEFORE_EVENTS;
 const END: &str = OneFile::AFTER_EVENTS;
 
-/// Writes a page about runs.
-pub(crate) fn write(stories: &[Story], output: &mut dyn Write) -> io::Result<()> {
-    let page = stories.iter().fold(OneFile::new(), |page, story| {
-        page.run(&story.query, story.good.as_deref().map(|good| &good.query))
+/// Writes a page about runs, compared with a chosen one or each with its last good one.
+pub(crate) fn write(stories: &[Story], chosen: Option<&Story>, output: &mut dyn Write) -> io::Result<()> {
+    let page = stories.iter().fold(OneFile::new(), |page, story| match chosen {
+        Some(chosen) => page.run_against(&story.query, &chosen.query),
+        None => page.run(&story.query, story.good.as_deref().map(|good| &good.query)),
     });
     page.write(output)
 }

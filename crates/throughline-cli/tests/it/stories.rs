@@ -56,6 +56,29 @@ fn read_back(page: &str) -> Vec<Value> {
 }
 
 #[test]
+fn what_a_run_is_compared_with_is_another_run_and_in_a_page() {
+    let sandbox = Sandbox::with_sagas();
+    for (options, said) in [
+        (&["order-7", "--against", "order-7", "--format", "html"][..], "name another one"),
+        (&["order-7", "--against", "order-6"], "--against is for --format html; `throughline diff`"),
+        (&["order-7", "--against", "order-99", "--format", "html"], "order-99"),
+    ] {
+        let answer = sandbox.run(&[&["export"], options].concat());
+        assert!(answer.code > 0 && answer.stderr.contains(said), "{options:?}: {}", answer.stderr);
+        assert_eq!(answer.stdout, "", "{options:?}");
+    }
+    // Only the run that was asked for is read back from the page.
+    let compared = sandbox.run(&["export", "order-7", "--against", "order-6", "--format", "html"]).stdout;
+    let asked: Vec<Value> = sandbox
+        .run(&["export", "order-7"])
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(read_back(&compared), asked);
+}
+
+#[test]
 fn a_run_in_markdown_is_what_an_issue_needs() {
     let sandbox = Sandbox::with_sagas();
     insta::assert_snapshot!("markdown", sandbox.see(&["export", "order-7", "--format", "markdown"]));

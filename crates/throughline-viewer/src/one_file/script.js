@@ -111,8 +111,8 @@
       el('span', {}, span ? el('a', { href: `#${run.trace_id}:${span}` }, what) : what, at === 0 && what === first ? el('b', {}, ' first') : null), here, there,
     ]);
     const more = lines.length > DIFFERENCES ? [el('p', { className: 'quiet' }, `and ${lines.length - DIFFERENCES} more`)] : [];
-    return [el('h3', {}, 'Difference from the last good run'),
-      lines.length === 0 ? el('p', {}, `It went the same way as ${found.good}.`) : table(['What', 'Here', `${found.good}, ${found.started}`], rows), ...more];
+    return [el('h3', {}, `Difference from ${found.chosen ? found.title : 'the last good run'}`),
+      lines.length === 0 ? el('p', {}, `It went the same way as ${found.title}.`) : table(['What', 'Here', `${found.title}, ${found.started}`], rows), ...more];
   };
 
   const waterfall = (story) => {

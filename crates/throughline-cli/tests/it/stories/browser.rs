@@ -105,6 +105,20 @@ fn a_page_says_what_went_another_way_than_in_the_last_good_run() {
 }
 
 #[test]
+fn a_page_compares_runs_with_the_one_that_is_chosen() {
+    if may_be_left_out() {
+        return;
+    }
+    let text = |export: &[&str]| seen(&Sandbox::with_sagas(), export, "order")["text"].clone();
+    let chosen = text(&["order-6", "--against", "order-7"]);
+    let chosen = chosen.as_str().unwrap();
+    for said in ["Difference from ", "order-7", "CardError::Declined"] {
+        assert!(chosen.contains(said), "{said}: {chosen}");
+    }
+    assert!(!chosen.contains("the last good run"), "{chosen}");
+}
+
+#[test]
 fn a_hostile_run_is_nothing_but_text_in_a_browser() {
     if may_be_left_out() {
         return;
