@@ -20,6 +20,8 @@ const OPEN: usize = 512;
 const DEEPEST: usize = 64;
 /// How much is kept in each shard, of all its runs together.
 const OF_A_SHARD: usize = 1024;
+/// How many runs that ended well are remembered in each shard: something that they began may still fail, or be reported.
+const ENDED_WELL: usize = 8;
 /// How many failures are remembered as told.
 const TOLD: usize = 4096;
 /// How many errors are remembered that were reported from within a span.
@@ -52,8 +54,10 @@ struct Reported {
 #[derive(Default)]
 struct Shard {
     runs: HashMap<TraceId, Run>,
-    /// The runs, oldest first.
+    /// The runs, oldest first, and some that were forgotten since.
     order: VecDeque<TraceId>,
+    /// Of these the last that ended well.
+    ended_well: VecDeque<TraceId>,
     kept: usize,
 }
 
@@ -246,7 +250,15 @@ impl Shard {
             order.push_back(trace_id);
             Run::default()
         });
+        let has_ended_well = match &entry {
+            Entry::Event(event) => event.status == Status::Success && event.is_root(),
+            Entry::Log(_) => false,
+        };
         self.kept += run.add(entry);
+        if has_ended_well {
+            self.ended_well.push_back(trace_id);
+            self.forget_what_ended_well();
+        }
         // The oldest runs make room, those that are open last.
         let mut spared = 0;
         while self.kept > OF_A_SHARD {
@@ -255,9 +267,29 @@ impl Shard {
             if oldest == trace_id || (is_open && spared < self.order.len().min(16)) {
                 spared += 1;
                 self.order.push_back(oldest);
-            } else if let Some(run) = self.runs.remove(&oldest) {
-                self.kept -= run.entries.len();
+            } else {
+                self.forget(oldest);
             }
+        }
+    }
+
+    /// Forgets most runs that ended well, before the others need their room, and while they are at hand: to give memory back that
+    /// nobody has touched for long takes longer than all else that is done here.
+    fn forget_what_ended_well(&mut self) {
+        if self.ended_well.len() > ENDED_WELL
+            && let Some(run) = self.ended_well.pop_front()
+            && self.runs.get(&run).is_some_and(|run| run.open.is_empty())
+        {
+            self.forget(run);
+        }
+        if self.order.len() > 2 * (self.runs.len() + ENDED_WELL) {
+            self.order.retain(|run| self.runs.contains_key(run));
+        }
+    }
+
+    fn forget(&mut self, run: TraceId) {
+        if let Some(run) = self.runs.remove(&run) {
+            self.kept -= run.entries.len();
         }
     }
 }
@@ -311,8 +343,36 @@ mod tests {
             let entries: usize = shard.runs.values().map(|run| run.entries.len()).sum();
             assert_eq!(entries, shard.kept);
             assert!(shard.kept <= OF_A_SHARD && shard.runs.len() == shard.order.len());
+            assert!(shard.ended_well.len() <= ENDED_WELL);
         }
         let story = recent.story(long, root.span_id, None);
         assert_eq!((story.entries.len(), story.path.len()), (OF_A_RUN, 1));
+    }
+
+    #[test]
+    fn runs_that_ended_well_are_soon_forgotten_and_all_others_remembered() {
+        let (recent, failed) = (Recent::default(), TraceId::random());
+        recent.add(&event(failed, 0, Status::Failed));
+        let (mut last, mut open) = (failed, Vec::new());
+        for at in 1..20_000 {
+            let run = TraceId::random();
+            if at % 100 == 0 {
+                // Something that it began is at work beside it.
+                let child = event(run, at, Status::Pending);
+                let child = TraceEvent { parent_span_id: Some(SpanId::random()), ..(*child).clone() };
+                recent.add(&Arc::new(child));
+                open.push(run);
+            }
+            recent.add(&event(run, at, Status::Success));
+            last = run;
+        }
+        let remembers = |run: TraceId| recent.shard(run).runs.contains_key(&run);
+        assert!(remembers(failed) && remembers(last) && open.into_iter().all(remembers));
+        for shard in &recent.shards {
+            let shard = shard.lock().unwrap();
+            assert!(shard.runs.len() < 100 && shard.order.len() <= 2 * (shard.runs.len() + ENDED_WELL));
+            let entries: usize = shard.runs.values().map(|run| run.entries.len()).sum();
+            assert_eq!(entries, shard.kept);
+        }
     }
 }
