@@ -8,6 +8,7 @@ mod guard;
 mod leisure;
 mod log_files;
 mod log_line;
+mod news;
 mod one_file;
 mod parameters;
 mod problem;

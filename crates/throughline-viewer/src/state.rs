@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 
 use crate::access::{Access, Auth};
 use crate::log_files::LogFiles;
+use crate::news::NewsRoom;
 use crate::seen::Seen;
 use crate::watchers::Watchers;
 
@@ -28,6 +29,7 @@ pub(crate) struct State {
     /// How many places there are among them.
     pub(crate) most_requests: usize,
     pub(crate) watchers: Watchers,
+    pub(crate) news: NewsRoom,
     pub(crate) usual_times: UsualTimes,
 }
 

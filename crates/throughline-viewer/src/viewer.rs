@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 use crate::access::Auth;
 use crate::compressed::compressed;
 use crate::log_files::LogFiles;
+use crate::news::NewsRoom;
 use crate::state::{Source, State};
 use crate::watchers::Watchers;
 use crate::{api, assets, guard};
@@ -263,6 +264,7 @@ impl ViewerBuilder {
                 places(self.watchers.unwrap_or(WATCHERS)),
                 self.watchers_of_each.unwrap_or(WATCHERS_OF_EACH).max(1),
             ),
+            news: NewsRoom::default(),
             usual_times: UsualTimes::default(),
         })))
     }

@@ -285,8 +285,13 @@ fn without_leases_an_open_span_is_running_and_an_imported_one_unfinished() {
     }
     let imported = crate::TraceQuery::new(s.events.clone());
     assert_eq!(imported.explain().verdict, Verdict::Unfinished);
-    let known = crate::TraceQuery::new(s.events).with_liveness(|_| Liveness::Dead);
-    assert_eq!(known.explain().verdict, Verdict::Interrupted);
+    // Also of one that has been asked before.
+    for query in [crate::TraceQuery::new(s.events), imported] {
+        let known = query.with_liveness(|_| Liveness::Dead);
+        let explanation = known.explain();
+        assert_eq!((explanation.verdict, cause(&explanation).0), (Verdict::Interrupted, "stage:score"));
+        assert_eq!(known.summary().unwrap().state, RunState::Interrupted);
+    }
 }
 
 #[test]

@@ -81,6 +81,32 @@ async fn a_page_is_told_of_runs_that_begin_and_end_and_continues_where_it_was() 
 }
 
 #[tokio::test]
+async fn pages_that_look_at_once_are_told_the_same_and_one_that_was_away_for_too_long_that_it_missed_something()
+ {
+    let throughline = story::service();
+    let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
+    let mut watchers = Vec::new();
+    for _ in 0..5 {
+        watchers.push(Watcher::of(&server, "/api/live", &[]).await);
+    }
+    let id = story::granted_loan(&throughline, "loan-1").await.to_string();
+    for watcher in &mut watchers {
+        watcher.until("\"ended\":true").await;
+        assert_eq!(watcher.runs().keys().collect::<Vec<_>>(), [&id]);
+        assert!(!watcher.text.contains("\"missed\":true"), "{}", watcher.text);
+    }
+    let last = watchers[0].last_id().to_owned();
+    assert!(watchers.iter().all(|watcher| watcher.last_id() == last));
+    drop(watchers);
+    for (last, missed) in [(last.as_str(), false), ("of another time", true)] {
+        let mut back = Watcher::of(&server, "/api/live", &[("last-event-id", last)]).await;
+        let id = story::granted_loan(&throughline, "loan-2").await.to_string();
+        back.until(&id).await;
+        assert_eq!(back.text.contains("\"missed\":true"), missed, "{}", back.text);
+    }
+}
+
+#[tokio::test]
 async fn a_page_of_one_run_is_told_of_that_run_alone() {
     let throughline = story::service();
     let waiting = story::waiting_loan(&throughline, "loan-1").await;
