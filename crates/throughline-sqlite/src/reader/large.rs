@@ -48,9 +48,11 @@ fn by_two(session: &mut Session, id: TraceId) -> Result<Option<Vec<TraceEvent>>,
     thread::scope(|scope| {
         let read_there = || {
             let mut second = second;
-            let mut events = Vec::with_capacity(there.len());
             let (connection, cache) = second.kept();
-            cache.add_events_at(&RunRows { connection, ..rows }, there, || true, &mut events)?;
+            // Its own, for two threads that count who refers to the same attributes wait for each other at each event.
+            let Some((run, shared)) = run_of(connection, id)? else { return Ok(Vec::new()) };
+            let mut events = Vec::with_capacity(there.len());
+            cache.add_events_at(&RunRows::all(connection, run, &shared), there, || true, &mut events)?;
             Ok(events)
         };
         let named = thread::Builder::new().name("throughline-reader".to_owned());

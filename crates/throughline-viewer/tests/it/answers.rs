@@ -198,7 +198,11 @@ async fn a_run_is_taken_along_as_one_file_with_all_of_its_events() {
     let recorded: Vec<_> = recorded.iter().map(|event| serde_json::to_value(event).unwrap()).collect();
     assert_eq!(events.len(), recorded.len());
     assert!(recorded.iter().all(|event| events.contains(event)));
-    assert!(page.contains("loan-approval loan-2") && page.contains("\"good\":\"loan-approval loan-1\""));
+    assert!(
+        page.contains("loan-approval loan-2")
+            && page.contains("\"chosen\":false")
+            && page.contains("\"title\":\"loan-approval loan-1\"")
+    );
     assert_eq!(server.get("/api/runs/0123456789abcdef0123456789abcdef/export").await.status, 404);
 }
 
