@@ -31,6 +31,7 @@ mod duration;
 mod explain;
 mod index;
 mod kind;
+mod known;
 mod ledger;
 mod problem;
 #[cfg(feature = "render")]
@@ -68,7 +69,7 @@ pub use tree::{Timeline, TimelineEntry, Tree, TreeNode};
 
 use index::Index;
 use kind::Kind;
-use standing::Standing;
+use known::Known;
 use throughline_model::{
     InstanceId, Liveness, ReadError, RunState, SpanId, Status, TraceEvent, TraceId, TraceReader, TypeMatch,
 };
@@ -81,7 +82,7 @@ pub struct TraceQuery {
     events: Vec<TraceEvent>,
     index: Index,
     kinds: OnceLock<Vec<Kind>>,
-    standing: Standing,
+    known: Known,
     /// What is known about the owners of open spans, sorted by instance.
     liveness: Vec<(InstanceId, Liveness)>,
 }
@@ -94,7 +95,7 @@ impl TraceQuery {
             index: Index::new(&events),
             events,
             kinds: OnceLock::new(),
-            standing: Standing::default(),
+            known: Known::default(),
             liveness: Vec::new(),
         }
     }
@@ -124,7 +125,7 @@ impl TraceQuery {
         let mut owners: Vec<InstanceId> = self.pending().map(|span| span.owner()).collect();
         owners.sort_unstable();
         owners.dedup();
-        self.standing = Standing::default();
+        self.known = Known::default();
         self.liveness = owners.into_iter().map(|owner| (owner, liveness(owner))).collect();
         self
     }

@@ -1,27 +1,12 @@
 //! How a run stands: its state, its summary, and what went wrong in it. Each takes a look at every event, and is worked out once.
 
 use std::collections::{BTreeSet, HashSet};
-use std::sync::OnceLock;
 
 use super::cause::Causes;
+use super::known::Run;
 use super::{Span, TraceQuery};
 use throughline_model::fold::{Found, Mark, RootMarks, RunFold, RunMarks};
 use throughline_model::{RunState, RunSummary, Status, TraceEvent};
-
-/// What has been worked out.
-#[derive(Default)]
-pub(super) struct Standing {
-    run: OnceLock<Option<Run>>,
-    found: OnceLock<Option<Found>>,
-}
-
-struct Run {
-    /// The span that decides the state, and the state.
-    decided_by: Option<(u32, RunState)>,
-    may_have_cause: bool,
-    /// All but the cause.
-    summary: RunSummary,
-}
 
 impl TraceQuery {
     /// The run in a line; `None` if there are no events.
@@ -47,7 +32,7 @@ impl TraceQuery {
 
     /// The same, for those that have the causes.
     pub(super) fn find_cause_with(&self, find: impl FnOnce() -> Option<Found>) -> Option<&Found> {
-        self.standing.found.get_or_init(find).as_ref()
+        self.known.found.get_or_init(find).as_ref()
     }
 
     fn stands(&self) -> Option<&Run> {
@@ -66,7 +51,7 @@ impl TraceQuery {
                 summary,
             })
         };
-        self.standing.run.get_or_init(work_out).as_ref()
+        self.known.run.get_or_init(work_out).as_ref()
     }
 
     /// The state of the run by the rules of [`RunSummary::of`], with [`root`](Self::root) as its root span: if there is
