@@ -164,7 +164,7 @@ pub(crate) struct Joined {
 }
 
 impl NewsRoom {
-    /// Whoever joins is told what is new since this message, or that something was missed.
+    /// Who joins is told what is new since this message, or that something was missed.
     pub(crate) async fn join(
         &self,
         feed: &Arc<dyn TraceStream>,
