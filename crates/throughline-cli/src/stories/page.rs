@@ -18,8 +18,10 @@ const END: &str = OneFile::AFTER_EVENTS;
 /// Writes a page about runs, compared with a chosen one or each with its last good one.
 pub(crate) fn write(stories: &[Story], chosen: Option<&Story>, output: &mut dyn Write) -> io::Result<()> {
     let page = stories.iter().fold(OneFile::new(), |page, story| match chosen {
-        Some(chosen) => page.run_against(&story.query, &chosen.query),
-        None => page.run(&story.query, story.good.as_deref().map(|good| &good.query)),
+        Some(chosen) if chosen.run.trace_id != story.run.trace_id => {
+            page.run_against(&story.query, &chosen.query)
+        }
+        _ => page.run(&story.query, story.good.as_deref().map(|good| &good.query)),
     });
     page.write(output)
 }

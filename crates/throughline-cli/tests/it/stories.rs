@@ -76,6 +76,9 @@ fn what_a_run_is_compared_with_is_another_run_and_in_a_page() {
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
     assert_eq!(read_back(&compared), asked);
+    // Of several runs each is compared with it, but not the chosen one with itself.
+    let both = ["export", "order-6", "order-7", "--against", "order-6", "--format", "html"];
+    assert_eq!(sandbox.run(&both).stdout.matches("\"difference\":{\"chosen\":true").count(), 1);
 }
 
 #[test]

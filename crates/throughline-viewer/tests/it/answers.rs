@@ -200,7 +200,7 @@ async fn a_run_is_taken_along_as_one_file_with_all_of_its_events() {
     assert!(recorded.iter().all(|event| events.contains(event)));
     assert!(
         page.contains("loan-approval loan-2")
-            && page.contains("\"chosen\":false")
+            && page.contains("\"difference\":{\"chosen\":false")
             && page.contains("\"title\":\"loan-approval loan-1\"")
     );
     assert_eq!(server.get("/api/runs/0123456789abcdef0123456789abcdef/export").await.status, 404);
