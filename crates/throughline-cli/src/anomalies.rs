@@ -1,56 +1,27 @@
-//! What is unusual in how often something fails, and in how long it takes: pure, from what ended when.
+//! What is unusual in how often something ends and fails, and in how long it takes: pure, from what ended when.
 
+mod judges;
+mod known;
 mod statistics;
 
 use std::collections::BTreeMap;
 
 use throughline_core::{Histogram, Timestamp};
 
-use statistics::{at_least, robust};
+use judges::{Judge, LEAST_DURATIONS, Verdict, durations, failures, silence, too_few, too_many};
+use known::{Known, Past};
 
 const MINUTE: i64 = 60_000_000;
 /// How many minutes are looked at together.
 const WINDOW: i64 = 10;
-const HOURS_OF_A_DAY: i64 = 24;
-const HOURS_OF_A_WEEK: i64 = 7 * HOURS_OF_A_DAY;
+const WINDOWS_OF_AN_HOUR: i64 = 60 / WINDOW;
 
-/// What has to be known before anything is unusual: so many windows, in which so many ended.
-const LEAST_WINDOWS: usize = 6;
-const LEAST_BEFORE: u64 = 200;
-/// From how many windows on the same hour of a week, or of a day, is compared with itself: three of them.
-const OF_AN_HOUR: usize = 18;
-
-/// How improbable so many failures have to be. There are 10,080 minutes in a week, and each is looked at with the nine before it.
-const IMPROBABLE: f64 = 1e-5;
-/// How many failures are too few to speak of, and how much greater the share has to be.
-const LEAST_FAILED: u64 = 5;
-/// The share of failures below which nothing is unusual: of much traffic, improbably many can still be very few.
-const LEAST_SHARE: f64 = 0.001;
-const TIMES_AS_MANY: f64 = 1.5;
-
-/// How many deviations from the median the 95th percentile has to be, and how much greater.
-const DEVIATIONS: f64 = 5.0;
-const TIMES_AS_LONG: f64 = 2.0;
-/// Of fewer durations there is no such percentile.
-const LEAST_DURATIONS: u64 = 30;
-/// The least deviation, of logarithms: no clock is so steady that less says something.
-const LEAST_DEVIATION: f64 = 0.05;
-
-/// What ended in a minute.
+/// What ended in a minute, or in ten.
 #[derive(Debug, Default)]
 struct Minute {
     total: u64,
     failed: u64,
     durations: Histogram,
-}
-
-/// What ended in a window that is over.
-#[derive(Debug, Clone, Copy)]
-struct Past {
-    total: u64,
-    failed: u64,
-    /// The logarithm of the 95th percentile, if enough ended.
-    log_p95: Option<f64>,
 }
 
 /// How one kind of thing ended, minute by minute.
@@ -64,7 +35,7 @@ pub(crate) struct Series {
     minutes: BTreeMap<i64, Minute>,
     /// Before that: windows, and the one that is being filled.
     past: BTreeMap<i64, Past>,
-    filling: Option<(i64, Minute)>,
+    filling: Option<(i64, [Minute; WINDOW as usize])>,
 }
 
 /// What was unusual.
@@ -74,11 +45,11 @@ pub(crate) struct Unusual {
     /// The beginning of the first window in which it was, and the end of the last.
     pub(crate) from: Timestamp,
     pub(crate) until: Timestamp,
-    /// In the window in which it was most unusual: a share of failures, or a 95th percentile in microseconds.
+    /// In the window in which it was most unusual: a share of failures, a 95th percentile in microseconds, or how many end an hour.
     pub(crate) value: f64,
     /// What is usual.
     pub(crate) usual: f64,
-    /// How improbable so many failures are, or how many deviations from the median the percentile is.
+    /// How improbable so many failures or ends are, or how many deviations from the median the percentile is.
     pub(crate) score: f64,
     /// What it was compared with.
     pub(crate) compared_with: Compared,
@@ -88,6 +59,34 @@ pub(crate) struct Unusual {
 pub(crate) enum Measure {
     Failures,
     Duration,
+    /// Fewer end than usual.
+    Fewer,
+    /// More end than usual.
+    More,
+}
+
+impl Measure {
+    const ALL: [(Self, Judge); 4] = [
+        (Self::Failures, failures),
+        (Self::Duration, durations),
+        (Self::Fewer, too_few),
+        (Self::More, too_many),
+    ];
+
+    /// How many minutes before and after a window count as it: what ends at a full hour can do so a little earlier.
+    fn slack(self) -> i64 {
+        match self {
+            Self::Failures | Self::Duration => 0,
+            Self::Fewer | Self::More => WINDOW,
+        }
+    }
+
+    fn is_worse(self, score: f64, than: f64) -> bool {
+        match self {
+            Self::Duration => score > than,
+            Self::Failures | Self::Fewer | Self::More => score < than,
+        }
+    }
 }
 
 /// What a window is compared with.
@@ -126,84 +125,101 @@ impl Series {
         if self.filling.as_ref().is_some_and(|(filling, _)| *filling != window) {
             self.close();
         }
-        let (_, filling) = self.filling.get_or_insert_with(|| (window, Minute::default()));
-        filling.add(failed, duration_us);
+        let (_, filling) = self.filling.get_or_insert_with(|| (window, Default::default()));
+        filling[minute.rem_euclid(WINDOW) as usize].add(failed, duration_us);
     }
 
     fn close(&mut self) {
-        if let Some((window, minute)) = self.filling.take() {
-            self.past.insert(window, minute.past());
+        if let Some((window, minutes)) = self.filling.take() {
+            self.past.insert(window, Past::of(minutes.iter()));
         }
     }
 
     /// What was unusual: each minute is judged with the nine before it, by what is usual until then.
     pub(crate) fn unusual(mut self) -> Vec<Unusual> {
         self.close();
-        let mut known = Known::new(&self.past);
-        let mut found: Vec<Unusual> = Vec::new();
-        // What is unusual does not become usual: it is left out of what others are compared with.
-        let mut last_unusual = [i64::MIN; 2];
+        let mut known = Known::new(&self.past, self.from.div_euclid(WINDOW));
+        let mut found = Found::default();
         for minute in self.from + WINDOW - 1..self.until {
             let learnt = minute - 2 * WINDOW + 1;
-            if learnt >= self.from && learnt.rem_euclid(WINDOW) == 0 {
-                let window = self.window(learnt + WINDOW - 1);
-                let is_usual = last_unusual.iter().all(|last| *last < learnt);
-                if window.total > 0 && is_usual {
-                    known.learn(learnt.div_euclid(WINDOW), window.past());
-                }
-            }
-            if self.minutes.range(minute - WINDOW + 1..=minute).next().is_none() {
-                continue;
+            if learnt >= self.from && learnt.rem_euclid(WINDOW) == 0 && found.is_usual(learnt) {
+                let minutes = self.minutes.range(learnt..learnt + WINDOW).map(|(_, minute)| minute);
+                known.learn(learnt.div_euclid(WINDOW), Past::of(minutes));
             }
             let window = self.window(minute);
-            // Of a window across the hour, what is usual in either of them is usual.
-            let (before, compared_with) = known.before(minute);
             let first = minute - WINDOW + 1;
-            let earlier = (first.div_euclid(60) != minute.div_euclid(60)).then(|| known.before(first).0);
-            let is_usual =
-                |judge: Judge| earlier.as_ref().is_some_and(|before| judge(&window, before).is_none());
-            let judges: [(Measure, Judge); 2] =
-                [(Measure::Failures, failures), (Measure::Duration, durations)];
-            for (measure, judge) in judges {
-                let Some((value, usual, score)) = judge(&window, &before) else { continue };
-                if is_usual(judge) {
+            for (measure, judge) in Measure::ALL {
+                // Of a window across the hour, what is usual in either of them is usual.
+                let hours = [first - measure.slack(), minute + measure.slack()].map(|at| at.div_euclid(60));
+                let Some(verdict) = judge(&window, &known.before(hours[1])) else { continue };
+                if hours[0] != hours[1] && judge(&window, &known.before(hours[0])).is_none() {
                     continue;
                 }
-                let until = self.moment(minute + 1);
-                let from = self.moment(first);
-                last_unusual[measure as usize] = minute;
-                let same = found.iter_mut().rev().find(|one| one.measure == measure && one.until >= from);
-                match same {
-                    Some(one) => {
-                        one.until = until;
-                        if is_worse(measure, score, one.score) {
-                            (one.value, one.usual, one.score) = (value, usual, score);
-                            one.compared_with = compared_with;
-                        }
-                    }
-                    None => found.push(Unusual { measure, from, until, value, usual, score, compared_with }),
-                }
+                found.add(measure, (first, minute + 1), verdict);
+            }
+            if (minute + 1).rem_euclid(WINDOW) == 0 {
+                self.judge_silence(&mut known, minute + 1, &mut found);
             }
         }
-        found
+        found.all.iter().map(|(measure, minutes, verdict)| self.told(*measure, *minutes, *verdict)).collect()
+    }
+
+    /// What seldom ends is missed after longer than ten minutes: the silence before a minute is judged as a whole, unless that was
+    /// said of it before anything is judged.
+    fn judge_silence(&self, known: &mut Known, until: i64, found: &mut Found) {
+        let last = self.minutes.range(..until).next_back().map(|(last, _)| last.div_euclid(WINDOW));
+        let Some(last) = last.or_else(|| self.past.keys().next_back().copied()) else { return };
+        let mut until_window = |until: i64| silence(known, last + 1..until.div_euclid(WINDOW));
+        let Some(verdict) = until_window(until) else { return };
+        if until_window(self.from).is_none() {
+            found.add(Measure::Fewer, ((last + 1) * WINDOW, until), verdict);
+        }
+    }
+
+    fn told(&self, measure: Measure, (from, until): (i64, i64), verdict: Verdict) -> Unusual {
+        let Verdict { value, usual, score, compared_with } = verdict;
+        Unusual {
+            measure,
+            from: self.moment(from),
+            until: self.moment(until),
+            value,
+            usual,
+            score,
+            compared_with,
+        }
     }
 
     /// What ended in the minute and the nine before it.
     fn window(&self, minute: i64) -> Minute {
-        let mut window = Minute::default();
-        for (_, one) in self.minutes.range(minute - WINDOW + 1..=minute) {
-            window.total += one.total;
-            window.failed += one.failed;
-            one.durations.buckets().for_each(|(bucket, count)| window.durations.add(bucket, count));
-        }
-        window
+        Minute::all(self.minutes.range(minute - WINDOW + 1..=minute).map(|(_, minute)| minute))
     }
 }
 
-fn is_worse(measure: Measure, score: f64, than: f64) -> bool {
-    match measure {
-        Measure::Failures => score < than,
-        Measure::Duration => score > than,
+/// What was unusual in which minutes so far.
+#[derive(Default)]
+struct Found {
+    all: Vec<(Measure, (i64, i64), Verdict)>,
+    /// The minute after the last one in which anything was unusual.
+    until: Option<i64>,
+}
+
+impl Found {
+    fn add(&mut self, measure: Measure, (from, until): (i64, i64), verdict: Verdict) {
+        self.until = Some(until);
+        let same = self.all.iter_mut().rev().find(|(of, (_, ended), _)| *of == measure && *ended >= from);
+        let Some((_, minutes, worst)) = same else {
+            return self.all.push((measure, (from, until), verdict));
+        };
+        minutes.1 = until;
+        if measure.is_worse(verdict.score, worst.score) {
+            *worst = verdict;
+        }
+    }
+
+    /// Whether nothing was unusual since a minute. What is unusual does not become usual: it is left out of what others are
+    /// compared with.
+    fn is_usual(&self, since: i64) -> bool {
+        self.until.is_none_or(|until| until <= since)
     }
 }
 
@@ -222,96 +238,22 @@ impl Minute {
             .then(|| (self.durations.quantile(0.95).max(1) as f64).ln())
     }
 
-    fn past(&self) -> Past {
-        Past { total: self.total, failed: self.failed, log_p95: self.log_p95() }
-    }
-}
-
-/// What is usual, by the hour of the week and of the day and altogether.
-struct Known {
-    all: Vec<Past>,
-    by_week: BTreeMap<i64, Vec<Past>>,
-    by_day: BTreeMap<i64, Vec<Past>>,
-}
-
-impl Known {
-    fn new(past: &BTreeMap<i64, Past>) -> Self {
-        let mut known = Self { all: Vec::new(), by_week: BTreeMap::new(), by_day: BTreeMap::new() };
-        past.iter().for_each(|(window, past)| known.learn(*window, *past));
-        known
+    /// How many durations are longer, in microseconds.
+    fn longer_than(&self, micros: f64) -> u64 {
+        let is_longer = |bucket: &(u16, u64)| Histogram::upper_bound(bucket.0) as f64 > micros;
+        self.durations.buckets().filter(is_longer).map(|(_, count)| count).sum()
     }
 
-    fn learn(&mut self, window: i64, past: Past) {
-        let hour = (window * WINDOW).div_euclid(60);
-        self.all.push(past);
-        self.by_week.entry(hour.rem_euclid(HOURS_OF_A_WEEK)).or_default().push(past);
-        self.by_day.entry(hour.rem_euclid(HOURS_OF_A_DAY)).or_default().push(past);
-    }
-
-    /// What a minute is compared with: the same hour of other weeks, if there are enough; else that of other days; else all.
-    fn before(&self, minute: i64) -> (Before, Compared) {
-        let hour = minute.div_euclid(60);
-        let of = |known: &BTreeMap<i64, Vec<Past>>, hours: i64| {
-            let same = known.get(&hour.rem_euclid(hours)).filter(|past| past.len() >= OF_AN_HOUR);
-            same.map(|past| Before::of(past)).filter(Before::is_enough)
-        };
-        of(&self.by_week, HOURS_OF_A_WEEK)
-            .map(|before| (before, Compared::HourOfWeek))
-            .or_else(|| of(&self.by_day, HOURS_OF_A_DAY).map(|before| (before, Compared::HourOfDay)))
-            .unwrap_or_else(|| (Before::of(&self.all), Compared::All))
-    }
-}
-
-/// What a window is compared with.
-struct Before {
-    windows: usize,
-    total: u64,
-    failed: u64,
-    log_p95s: Vec<f64>,
-}
-
-impl Before {
-    fn of(past: &[Past]) -> Self {
-        Self {
-            windows: past.len(),
-            total: past.iter().map(|past| past.total).sum(),
-            failed: past.iter().map(|past| past.failed).sum(),
-            log_p95s: past.iter().filter_map(|past| past.log_p95).collect(),
+    /// What ended in some minutes.
+    fn all<'a>(minutes: impl Iterator<Item = &'a Self>) -> Self {
+        let mut all = Self::default();
+        for one in minutes {
+            all.total += one.total;
+            all.failed += one.failed;
+            one.durations.buckets().for_each(|(bucket, count)| all.durations.add(bucket, count));
         }
+        all
     }
-
-    fn is_enough(&self) -> bool {
-        self.windows >= LEAST_WINDOWS && self.total >= LEAST_BEFORE
-    }
-}
-
-/// Says what is unusual in a window, and what is usual before.
-type Judge = fn(&Minute, &Before) -> Option<(f64, f64, f64)>;
-
-/// Whether too many failed: which share did, which is usual, and how improbable so many are.
-fn failures(window: &Minute, before: &Before) -> Option<(f64, f64, f64)> {
-    if !before.is_enough() || window.failed < LEAST_FAILED {
-        return None;
-    }
-    let share = window.failed as f64 / window.total as f64;
-    let usual = before.failed as f64 / before.total as f64;
-    if share < LEAST_SHARE.max(usual * TIMES_AS_MANY) {
-        return None;
-    }
-    let probability = at_least(window.failed, window.total, before.failed, before.total);
-    (probability < IMPROBABLE).then_some((share, usual, probability))
-}
-
-/// Whether it took too long: the 95th percentile, the usual one, and how many deviations that is away.
-fn durations(window: &Minute, before: &Before) -> Option<(f64, f64, f64)> {
-    if before.log_p95s.len() < LEAST_WINDOWS {
-        return None;
-    }
-    let p95 = window.log_p95()?;
-    let (median, deviation) = robust(&mut before.log_p95s.clone());
-    let deviations = (p95 - median) / deviation.max(LEAST_DEVIATION);
-    let is_unusual = deviations > DEVIATIONS && p95 - median > TIMES_AS_LONG.ln();
-    is_unusual.then_some((p95.exp(), median.exp(), deviations))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
-//! `throughline anomalies`: where more fails than usual, or takes longer, from the store.
+//! `throughline anomalies`: where more fails than usual, or takes longer, or where more or less ends, from the store.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Serialize;
 use throughline_core::{
@@ -21,6 +22,8 @@ const WORKFLOWS: &str = "workflow:*";
 const MOST_SERIES: usize = 500;
 /// How many runs are named of an anomaly.
 const RUNS: usize = 5;
+/// How long before a change of a rate is looked at, at least.
+const BEFORE: Duration = Duration::from_secs(3_600);
 /// How many dimensions are told apart.
 const MOST_DIMENSIONS: usize = 10_000;
 /// What explains anything is in so many of what was bad, and in so much greater a share of that than of the rest.
@@ -44,7 +47,7 @@ pub(crate) struct Anomaly {
     subject: &'static str,
     /// Which of them.
     of: Text,
-    /// What of it: `failures`, a share, or `p95`, a time in microseconds.
+    /// What of it: `failures`, a share; `p95`, a time in microseconds; or `rate`, how many end an hour.
     measure: &'static str,
     /// When the first window began in which it was unusual.
     from: Timestamp,
@@ -54,13 +57,13 @@ pub(crate) struct Anomaly {
     value: f64,
     /// What is usual.
     usual: f64,
-    /// Of failures, how improbable so many are; of a time, how many deviations from the median it is.
+    /// Of failures and rates, how improbable so many or so few are; of a time, how many deviations from the median it is.
     score: f64,
     /// What it was compared with: `hour_of_week`, `hour_of_day` or `all`.
     compared_with: &'static str,
-    /// What is in more of what was bad than of the rest; `null` if nothing says so.
+    /// What is in more of what was bad than of the rest, and of a rate that rose, than of what ended before; `null` if nothing says so.
     explained_by: Option<Dimension>,
-    /// The latest runs in which it was bad.
+    /// The latest runs in which it was bad; of a rate, those that ended, or before it fell.
     runs: Vec<TraceId>,
 }
 
@@ -76,6 +79,9 @@ pub(crate) struct Dimension {
     /// In which share of the rest.
     of_others: f64,
 }
+
+/// Whether an event is of what was bad.
+type Look = fn(&TraceEvent, &Unusual) -> bool;
 
 /// What is judged by itself.
 type Key = (&'static str, Text);
@@ -174,28 +180,35 @@ async fn read(
 
 /// What was unusual, with the runs in which it was bad and what is in more of them than in others.
 async fn anomaly(reader: &dyn TraceReader, key: &Key, unusual: &Unusual) -> Result<Anomaly, CliError> {
-    let mut filter = of_key(key);
-    filter.scope.since = Some(unusual.from);
-    filter.scope.until = Some(unusual.until);
-    let mut runs = Vec::new();
-    let mut sides = Sides::default();
-    let mut page = Page::first(PAGE);
-    loop {
-        let found = reader.events(&filter, &page).await?;
-        for event in found.items.iter().filter(|event| key_of(event).as_ref() == Some(key)) {
-            let is_bad = match unusual.measure {
-                Measure::Failures => event.status == Status::Failed,
-                Measure::Duration => {
-                    event.duration_us.is_some_and(|duration| duration as f64 > unusual.usual)
+    let before = unusual.from.minus(unusual.until.since(unusual.from).max(BEFORE));
+    let within = (unusual.from, unusual.until);
+    let looks: &[((Timestamp, Timestamp), Look)] = match unusual.measure {
+        Measure::Failures => &[(within, |event, _| event.status == Status::Failed)],
+        Measure::Duration => &[(within, |event, unusual| {
+            event.duration_us.is_some_and(|duration| duration as f64 > unusual.usual)
+        })],
+        Measure::More => &[(within, |_, _| true), ((before, unusual.from), |_, _| false)],
+        // What did not end can't be shown, but what did last.
+        Measure::Fewer => &[((before, unusual.from), |_, _| true)],
+    };
+    let (mut runs, mut sides) = (Vec::new(), Sides::default());
+    for ((since, until), is_bad) in looks {
+        let mut filter = of_key(key);
+        filter.scope.since = Some(*since);
+        filter.scope.until = Some(*until);
+        let mut page = Page::first(PAGE);
+        loop {
+            let found = reader.events(&filter, &page).await?;
+            for event in found.items.iter().filter(|event| key_of(event).as_ref() == Some(key)) {
+                let is_bad = is_bad(event, unusual);
+                if is_bad && runs.len() < RUNS && !runs.contains(&event.trace_id) {
+                    runs.push(event.trace_id);
                 }
-            };
-            if is_bad && runs.len() < RUNS && !runs.contains(&event.trace_id) {
-                runs.push(event.trace_id);
+                sides.add(event, is_bad);
             }
-            sides.add(event, is_bad);
-        }
-        if !page.turn(&found)? {
-            break;
+            if !page.turn(&found)? {
+                break;
+            }
         }
     }
     Ok(Anomaly {
@@ -204,6 +217,7 @@ async fn anomaly(reader: &dyn TraceReader, key: &Key, unusual: &Unusual) -> Resu
         measure: match unusual.measure {
             Measure::Failures => "failures",
             Measure::Duration => "p95",
+            Measure::Fewer | Measure::More => "rate",
         },
         from: unusual.from,
         until: unusual.until,
@@ -275,6 +289,8 @@ fn show(found: &Anomalies, screen: &mut Screen) -> Result<(), CliError> {
     for anomaly in &found.anomalies {
         let value = |value: f64| match anomaly.measure {
             "failures" => format!("{:.1} % fail", value * 100.0),
+            "rate" if value < 10.0 => format!("{value:.1} an hour"),
+            "rate" => format!("{value:.0} an hour"),
             _ => format!("p95 {}", micros(value.round() as u64)),
         };
         let explained = anomaly.explained_by.as_ref().map_or_else(String::new, |by| {

@@ -116,3 +116,63 @@ fn where_nothing_is_unusual_nothing_is_said_to_be() {
     let said = store(false).run(&["anomalies", "--since", "12h"]);
     assert_eq!((said.code, &*said.stdout), (0, "nothing is unusual; series judged: 2\n"), "{}", said.stderr);
 }
+
+/// Nine days in which a workflow and its step end twice a minute, and in the last half an hour the workflow not at all, and
+/// the step twenty times as often, on one tenant.
+fn store_of_rates() -> Sandbox {
+    let now = Timestamp::now();
+    let minutes = 9 * 24 * 60_u64;
+    let mut lines = String::new();
+    let mut add = |ago: f64, event_type: &str, tenant: &str, n: usize| {
+        let event = json!({
+            "trace_id": format!("{0:016x}{0:016x}", n + 1), "span_id": format!("{:016x}", n + 1), "seq": 1,
+            "timestamp": now.minus(Duration::from_secs_f64(ago)), "n": n, "service": "loans",
+            "event_type": event_type, "workflow": "loan-approval", "status": "success",
+            "duration_us": 10_000 + 997 * (n % 40), "attrs": { "tenant": tenant },
+        });
+        lines += &format!("{event}\n");
+    };
+    let mut n = 0..;
+    for minute in 0..minutes {
+        let ago = 60 * (minutes - minute);
+        let is_last = ago <= 1_800;
+        let (runs, steps) = if is_last { (0, 40) } else { (2, 2) };
+        let at = |of: u64, among: u64| (ago as f64) - 60.0 * of as f64 / among as f64;
+        for run in 0..runs {
+            add(at(run, runs), "workflow:completed", "acme", n.next().unwrap());
+        }
+        for step in 0..steps {
+            let tenant = if is_last { "globex" } else { "acme" };
+            add(at(step, steps), "stage:score", tenant, n.next().unwrap());
+        }
+    }
+    let sandbox = Sandbox::empty();
+    sandbox.write("events.jsonl", lines);
+    let said = sandbox.run(&["import", "events.jsonl"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    sandbox
+}
+
+#[test]
+fn a_workflow_that_stops_and_a_step_that_ends_far_more_often_are_found() {
+    let sandbox = store_of_rates();
+    let answer = sandbox.json(&["anomalies", "--since", "2h"]);
+    let found = answer["anomalies"].as_array().unwrap();
+    let rate = |subject: &str| {
+        let mut of = found.iter().filter(|one| one["subject"] == subject);
+        let one = of.next().unwrap_or_else(|| panic!("{subject}: {answer:#}"));
+        assert_eq!((of.next(), &one["measure"]), (None, &json!("rate")), "{answer:#}");
+        assert_eq!(one["compared_with"], "hour_of_day");
+        one
+    };
+    let (stopped, more) = (rate("workflow"), rate("step"));
+    assert_eq!((stopped["value"].as_f64(), stopped["explained_by"].is_null()), (Some(0.0), true));
+    assert!((110.0..125.0).contains(&stopped["usual"].as_f64().unwrap()), "{stopped:#}");
+    assert!(more["value"].as_f64().unwrap() > 1_000.0, "{more:#}");
+    assert_eq!(more["explained_by"]["value"], "globex", "{more:#}");
+    // What ended last, before it stopped.
+    let last = sandbox.json(&["show", stopped["runs"][0].as_str().unwrap()]);
+    assert_eq!(last["run"]["workflow"], "loan-approval", "{last:#}");
+    let said = sandbox.run(&["anomalies", "--since", "2h"]);
+    assert!(said.stdout.contains("0.0 an hour") && said.stdout.contains("120 an hour"), "{}", said.stdout);
+}
