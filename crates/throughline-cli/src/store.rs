@@ -178,14 +178,18 @@ impl Store {
         if !matches!(self.place, Place::Nowhere) {
             self.learn_secret(&*readers.reader).await?;
         }
-        if let Some(outbox) = &self.outbox {
-            let outbox = open_outbox(outbox)?;
+        if let Some(outbox) = self.outbox()? {
             readers.reader = Arc::new(MergedReader::new(readers.reader, outbox));
             if matches!(self.place, Place::Nowhere) {
                 readers.analytics = Arc::new(PagedAnalytics::new(Arc::clone(&readers.reader)));
             }
         }
         Ok(readers)
+    }
+
+    /// Opens the outbox for reading, if one is named.
+    pub(crate) fn outbox(&self) -> Result<Option<Arc<dyn SpoolReader>>, CliError> {
+        self.outbox.as_deref().map(open_outbox).transpose()
     }
 
     /// Makes pseudonyms with the secret of the store, as services do, unless the environment has a key for them.

@@ -15,6 +15,7 @@ Examples:
   throughline serve --store sqlite:traces.db
   throughline serve --store postgres://app@db/traces --feed redis://127.0.0.1/
   throughline serve --store sqlite:traces.db --logs /var/log/loans
+  throughline serve --store postgres://app@db/traces --outbox spool.db
   throughline serve --listen 0.0.0.0:7070 --host ops.example.org \\
                     --token-file /run/secrets/viewer")]
 pub(crate) struct ServeArgs {

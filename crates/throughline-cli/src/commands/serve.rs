@@ -25,6 +25,9 @@ pub(super) async fn run(args: &ServeArgs, store: &Store, screen: &mut Screen) ->
     if let Some(stream) = feed::of(args.feed.as_deref(), store).await? {
         viewer = viewer.stream(stream);
     }
+    if let Some(outbox) = store.outbox()? {
+        viewer = viewer.outbox(outbox);
+    }
     if let Some(auth) = auth(args)? {
         viewer = viewer.auth(auth);
     }

@@ -1,6 +1,7 @@
 //! `throughline serve` as a process: what it shows, and to whom.
 
 mod live;
+mod outbox;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
