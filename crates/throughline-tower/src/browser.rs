@@ -48,6 +48,8 @@ mod caller;
 mod limit;
 mod receiver;
 mod report;
+#[cfg(feature = "source-maps")]
+mod source_maps;
 
 use std::sync::Arc;
 
@@ -94,7 +96,13 @@ struct Parts {
 impl Browser {
     /// Begins the configuration; what is reported is recorded by this `throughline`.
     pub fn builder(throughline: &Throughline) -> BrowserBuilder {
-        BrowserBuilder { throughline: throughline.clone(), origins: Vec::new(), per_second: 1000 }
+        BrowserBuilder {
+            throughline: throughline.clone(),
+            origins: Vec::new(),
+            per_second: 1000,
+            #[cfg(feature = "source-maps")]
+            source_maps: None,
+        }
     }
 
     /// Adds `GET /browser/script.js` and `POST /browser/report` to a router that has the tracing layer around it already.
@@ -111,6 +119,8 @@ pub struct BrowserBuilder {
     throughline: Throughline,
     origins: Vec<String>,
     per_second: u32,
+    #[cfg(feature = "source-maps")]
+    source_maps: Option<std::path::PathBuf>,
 }
 
 impl BrowserBuilder {
@@ -128,16 +138,34 @@ impl BrowserBuilder {
         self
     }
 
+    /// Says in stacks of failures where they are in the sources, as far as the source maps of this folder know: that of `app.js` is
+    /// `app.js.map`, whatever the path of the script. Maps are read when they are needed, and again when they change; of more than
+    /// 32 MiB they are not. No page can ask for them.
+    #[cfg(feature = "source-maps")]
+    pub fn source_maps(mut self, folder: impl Into<std::path::PathBuf>) -> Self {
+        self.source_maps = Some(folder.into());
+        self
+    }
+
     /// The script and its receiver.
     ///
     /// # Errors
-    /// When an origin is none, or no entries are to be taken.
+    /// When an origin is none, no entries are to be taken, or the folder of source maps can't be read.
     pub fn build(self) -> Result<Browser, BrowserError> {
         if self.per_second == 0 {
             return Err(BrowserError::NothingTaken);
         }
         let origins = Origins::of(self.origins)?;
-        Ok(Browser(Arc::new(Parts { origins, receiver: Receiver::new(self.throughline, self.per_second) })))
+        let receiver = Receiver::new(self.throughline, self.per_second);
+        #[cfg(feature = "source-maps")]
+        let receiver = match self.source_maps {
+            Some(folder) => {
+                let maps = source_maps::SourceMaps::of(&folder);
+                receiver.resolving(maps.map_err(|source| BrowserError::SourceMaps { folder, source })?)
+            }
+            None => receiver,
+        };
+        Ok(Browser(Arc::new(Parts { origins, receiver })))
     }
 }
 
@@ -154,6 +182,15 @@ pub enum BrowserError {
     /// The limit leaves nothing.
     #[error("at 0 entries a second nothing would be taken: use 1 or more")]
     NothingTaken,
+    /// There are no source maps to be read.
+    #[cfg(feature = "source-maps")]
+    #[error("cannot read the folder of source maps `{}`: {source}", folder.display())]
+    SourceMaps {
+        /// The folder.
+        folder: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
 }
 
 async fn script(headers: HeaderMap) -> Response {

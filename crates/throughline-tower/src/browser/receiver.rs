@@ -42,11 +42,23 @@ impl Outcome {
 pub(super) struct Receiver {
     throughline: Throughline,
     limit: Limit,
+    #[cfg(feature = "source-maps")]
+    source_maps: Option<super::source_maps::SourceMaps>,
 }
 
 impl Receiver {
     pub(super) fn new(throughline: Throughline, per_second: u32) -> Self {
-        Self { throughline, limit: Limit::new(per_second) }
+        Self {
+            throughline,
+            limit: Limit::new(per_second),
+            #[cfg(feature = "source-maps")]
+            source_maps: None,
+        }
+    }
+
+    #[cfg(feature = "source-maps")]
+    pub(super) fn resolving(self, maps: super::source_maps::SourceMaps) -> Self {
+        Self { source_maps: Some(maps), ..self }
     }
 
     pub(super) fn count(&self, outcome: Outcome) {
@@ -75,7 +87,17 @@ impl Receiver {
         for entry in entries {
             match entry {
                 Entry::Vital(vital, value) => self.measure(vital, value),
-                Entry::Failure(failure) => {
+                #[cfg_attr(
+                    not(feature = "source-maps"),
+                    expect(unused_mut, reason = "nothing resolves its stack")
+                )]
+                Entry::Failure(mut failure) => {
+                    #[cfg(feature = "source-maps")]
+                    if let Some(maps) = &self.source_maps
+                        && let Some(stack) = failure.stack.take()
+                    {
+                        failure.stack = Some(maps.resolve(stack).await);
+                    }
                     self.throughline.meter().counter(&WEB_ERRORS).with([failure.kind.as_str()]).increment(1);
                     events.push(of_failure(*failure, now, agent(headers)));
                 }

@@ -1,6 +1,8 @@
 //! Reports of pages: what is taken of them, what is refused, and what real pages send.
 
 mod pages;
+#[cfg(feature = "source-maps")]
+mod source_maps;
 mod sources;
 
 use axum::Router;
