@@ -91,7 +91,8 @@ pub(crate) async fn run(
 
 /// The run that an address names.
 pub(super) fn run_id(id: &str) -> Result<TraceId, Problem> {
-    id.parse().map_err(|_| {
+    // Others write digits in capitals.
+    id.to_ascii_lowercase().parse().map_err(|_| {
         Problem::bad_request(
             "a run is named by its id of 32 hex digits; search for a key or the beginning of an id",
         )

@@ -159,6 +159,49 @@ async fn what_is_in_doubt_is_neither_counted_as_undone_nor_as_left() {
 }
 
 #[tokio::test]
+async fn each_saga_of_a_run_says_what_it_undid_and_what_was_undone_in_the_wrong_order() {
+    if is_left_out() {
+        return;
+    }
+    let throughline = story::service();
+    let (run, events) = story::order_of_sagas();
+    throughline.ingest(events).await.unwrap();
+    let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
+    play("sagas", json!({ "url": server.url(), "run": run.to_string() }), nothing).await;
+}
+
+#[tokio::test]
+async fn names_without_room_are_broken_between_their_parts_and_no_page_scrolls_sideways() {
+    if is_left_out() {
+        return;
+    }
+    let throughline = story::service();
+    let (run, events) = story::long_names();
+    let step = events.iter().find(|event| event.event_type.starts_with("stage:synchronise")).unwrap();
+    let (stage, key) = (step.event_type.clone(), step.correlation_id.clone());
+    throughline.ingest(events).await.unwrap();
+    let other = story::granted_loan(&throughline, "loan-1").await;
+    let _waiting = story::waiting_loan(&throughline, "0196f3a2-7c1d-4e5b-9a80-2f6d8c4b1e08").await;
+    let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
+    let given = json!({
+        "url": server.url(), "run": run.to_string(), "other": other.to_string(), "stage": stage, "key": key,
+    });
+    play("narrow", given, nothing).await;
+}
+
+#[tokio::test]
+async fn addresses_that_nobody_would_write_and_times_that_no_clock_shows_leave_a_page_whole() {
+    if is_left_out() {
+        return;
+    }
+    let throughline = story::service();
+    let (run, events) = story::endless_run();
+    throughline.ingest(events).await.unwrap();
+    let server = Server::of(&Viewer::of(&throughline).build().unwrap()).await;
+    play("bounds", json!({ "url": server.url(), "run": run.to_string() }), nothing).await;
+}
+
+#[tokio::test]
 async fn runs_that_stand_still_say_why_and_are_paged_by_their_age() {
     if is_left_out() {
         return;

@@ -1,6 +1,7 @@
 //! The runs that the tests look at: a loan that was refused and not undone, and others beside it.
 
 mod built;
+mod sagas;
 
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ pub(crate) use built::{
     HOSTILE, asked_run, beginning, called_run, failed_runs, hostile_events, large_run, patient_run,
     runs_that_stand_still, shipped_runs, short_run, tagged_runs, uneven_run,
 };
+pub(crate) use sagas::{endless_run, long_names, order_of_sagas};
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoanError {

@@ -3,7 +3,7 @@
 import { micros } from './format.ts';
 import { useAnswer } from './hooks.ts';
 import { SpanLogs } from './logs.tsx';
-import { Copy, Moment, Shown, State } from './parts.tsx';
+import { Copy, Kind, Moment, Name, Shown, State } from './parts.tsx';
 import { toRun } from './route.ts';
 import { useSettings } from './settings.ts';
 import type { Details as Found, ErrorInfo, TraceEvent } from './types.ts';
@@ -35,12 +35,13 @@ function Body({ id, found, nameOf }: { id: string; found: Found; nameOf: Details
   const last = (key: string) => events.findLast((event) => event.data && key in event.data)?.data?.[key];
   const attrs = Object.entries(Object.assign({}, ...events.map((event) => event.attrs ?? {})) as Record<string, string>);
   const tags = [...new Set(events.flatMap((event) => event.tags ?? []))];
-  const links = events.flatMap((event) => event.links ?? []);
+  // The end of a span has the links of its beginning as well.
+  const links = [...new Map(events.flatMap((event) => event.links ?? []).map((link) => [JSON.stringify(link), link])).values()];
   const other = events.map(({ data }) => Object.entries(data ?? {}).filter(([key]) => key !== 'input' && key !== 'output')).flat();
   const address = `${location.href.split('#', 1)[0]}${toRun(id, span.span_id)}`;
   return (
     <>
-      <h2>{span.name}</h2>
+      <h2><Name of={span.name} /></h2>
       <p>
         <State state={span.state} /> {span.duration_us !== undefined && micros(span.duration_us)} · <Moment at={span.started} /> · +{micros(span.offset_us)}
         {span.attempt !== undefined && ` · attempt ${span.attempt}`}
@@ -53,7 +54,7 @@ function Body({ id, found, nameOf }: { id: string; found: Found; nameOf: Details
       {attrs.length > 0 && (
         <dl>
           {attrs.map(([key, value]) => (
-            <div><dt>{key}</dt><dd>{value}</dd></div>
+            <div><dt><Name of={key} /></dt><dd>{value}</dd></div>
           ))}
         </dl>
       )}
@@ -61,7 +62,7 @@ function Body({ id, found, nameOf }: { id: string; found: Found; nameOf: Details
       {links.length > 0 && (
         <ul class="plain">
           {links.map((link) => (
-            <li>{link.rel.replaceAll('_', ' ')} <a href={toRun(link.trace_id ?? id, link.span_id)}>{nameOf(link.span_id) ?? link.span_id}</a></li>
+            <li>{link.rel.replaceAll('_', ' ')} <a href={toRun(link.trace_id ?? id, link.span_id)}><Name of={nameOf(link.span_id) ?? link.span_id} /></a></li>
           ))}
         </ul>
       )}
@@ -86,7 +87,7 @@ function inALine(name: string, state: string, error: ErrorInfo | undefined): str
 export function ErrorOf({ error }: { error: ErrorInfo }) {
   return (
     <div class="failure">
-      <b class="kind">{error.type}</b> {error.message}
+      <b><Kind name={error.type} /></b> {error.message}
       {error.chain && error.chain.length > 0 && (
         <ol>{error.chain.map((cause) => <li>because: {cause}</li>)}</ol>
       )}

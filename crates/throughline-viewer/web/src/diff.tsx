@@ -3,7 +3,7 @@
 import { useState } from 'preact/hooks';
 import { count, many, micros, nameOf } from './format.ts';
 import { useAnswer } from './hooks.ts';
-import { Moment, Shown } from './parts.tsx';
+import { Moment, Name, Shown } from './parts.tsx';
 import { toRun } from './route.ts';
 import type { ComparedRuns, Diff, Run, Span } from './types.ts';
 
@@ -64,11 +64,11 @@ function Differences({ id, against }: { id: string; against: string }) {
               {all.slice(0, SHOWN).map(({ what, here, there, span, isFirst }) => (
                 <tr>
                   <th scope="row">
-                    {span ? <a href={toRun(id, span)}>{what}</a> : what}
+                    {span ? <a href={toRun(id, span)}><Name of={what} /></a> : <Name of={what} />}
                     {isFirst && <span class="mark"> first</span>}
                   </th>
-                  <td>{here}</td>
-                  <td>{there}</td>
+                  <td><Name of={here} /></td>
+                  <td><Name of={there} /></td>
                 </tr>
               ))}
               {all.length > SHOWN && (

@@ -5,6 +5,7 @@ import type { Run } from './types.ts';
 export type Clock = 'utc' | 'local' | 'relative';
 
 const STEPS: [number, string][] = [
+  [31_557_600_000_000, 'y'],
   [86_400_000_000, 'd'],
   [3_600_000_000, 'h'],
   [60_000_000, 'min'],
@@ -40,6 +41,14 @@ export function moment(text: string, clock: Clock, now = Date.now(), isPrecise =
   const pad = (value: number) => String(value).padStart(2, '0');
   const day = `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}`;
   return `${day} ${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}${part}`;
+}
+
+/** The first and the last moment that servers have a name for, in milliseconds. */
+const [FIRST, LAST] = [Date.parse('0001-01-01T00:00:00Z'), Date.parse('9999-12-31T23:59:59Z')];
+
+/** A moment as servers name it; the nearest that has a name. */
+export function isoOf(ms: number): string {
+  return new Date(Math.max(FIRST, Math.min(LAST, ms)) || 0).toISOString();
 }
 
 export function count(value: number): string {

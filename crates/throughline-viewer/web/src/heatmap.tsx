@@ -1,9 +1,9 @@
 // How long the spans of a stage took, over time, and what is different about those in a region.
 
 import { useRef, useState } from 'preact/hooks';
-import { count, many, micros, percent } from './format.ts';
+import { count, isoOf, many, micros, percent } from './format.ts';
 import { useAnswer } from './hooks.ts';
-import { Moment, Shown } from './parts.tsx';
+import { Moment, Name, Shown } from './parts.tsx';
 import { toRun } from './route.ts';
 import type { Compared, Latency, Rate, Region } from './types.ts';
 
@@ -52,11 +52,11 @@ interface Box {
 }
 
 function regionOf({ from, to, bounds }: Grid, { left, right, bottom, top }: Box): Region {
-  const at = (column: number) => new Date(from + ((to - from) * column) / COLUMNS);
+  const at = (column: number) => from + ((to - from) * column) / COLUMNS;
   return {
     // The ends of a page of time have more digits than a browser keeps.
-    from: at(left).toISOString(),
-    to: new Date(at(right + 1).getTime() + 1).toISOString(),
+    from: isoOf(at(left)),
+    to: isoOf(at(right + 1) + 1),
     least_us: String(bottom === 0 ? 0 : bounds[bottom]),
     most_us: String(top === ROWS - 1 ? bounds[ROWS] : (bounds[top + 1] ?? 1) - 1),
   };
@@ -66,7 +66,7 @@ export function Heatmap({ stage, since, workflow, close }: { stage: string; sinc
   const answer = useAnswer<Latency>('latency', { type: stage, since, workflow });
   return (
     <section class="card wide-card" aria-labelledby="heatmap">
-      <h2 id="heatmap">How long <code>{stage}</code> took</h2>
+      <h2 id="heatmap">How long <code><Name of={stage} /></code> took</h2>
       <p><a href={close}>Close</a></p>
       <Shown answer={answer}>
         {(found) => found.spans.length === 0 ? <p>No span of this stage ended in this time: choose a longer time above.</p> : <Chart found={found} stage={stage} since={since} workflow={workflow} />}
@@ -136,7 +136,7 @@ function Chart({ found, stage, since, workflow }: { found: Latency; stage: strin
           )}
         </div>
       </div>
-      <p class="heatmap-axis quiet" aria-hidden="true"><Moment at={new Date(grid.from).toISOString()} isPrecise={isShort} /> <span>ended</span> <Moment at={new Date(grid.to).toISOString()} isPrecise={isShort} /></p>
+      <p class="heatmap-axis quiet" aria-hidden="true"><Moment at={isoOf(grid.from)} isPrecise={isShort} /> <span>ended</span> <Moment at={isoOf(grid.to)} isPrecise={isShort} /></p>
       {box && !start && <Differences stage={stage} since={since} workflow={workflow} region={regionOf(grid, box)} />}
       <details>
         <summary>The same as a table</summary>
@@ -175,7 +175,7 @@ function Differences({ stage, since, workflow, region }: { stage: string; since:
               <thead><tr><th scope="col">What</th><th scope="col">Value</th><th scope="col" class="number">Here</th><th scope="col" class="number">Others</th></tr></thead>
               <tbody>
                 {found.differences.map(({ name, value, inside, outside }) => (
-                  <tr><th scope="row">{name}</th><td>{value}</td><td class="number">{share(inside)}</td><td class="number">{share(outside)}</td></tr>
+                  <tr><th scope="row"><Name of={name} /></th><td><Name of={value} /></td><td class="number">{share(inside)}</td><td class="number">{share(outside)}</td></tr>
                 ))}
               </tbody>
             </table>

@@ -34,7 +34,8 @@ addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
   // Enter follows the link that has the focus.
   if (event.key === 'Enter' && event.target instanceof HTMLElement && event.target.matches('a, button, summary')) return;
-  if (document.querySelector('dialog[open]') && event.key !== 'Escape') return;
+  // What is open over the page is closed by the browser itself.
+  if (document.querySelector('dialog[open]')) return;
   const found = keysNow().find(({ key }) => key.split(' ').includes(event.key));
   if (found) {
     event.preventDefault();

@@ -55,9 +55,12 @@ export interface Attempts {
 }
 
 export function attemptsOf(nodes: Node[], parent: Int32Array): Attempts[] {
+  // Most runs have none, and in a large one the search for them would take longest.
+  const tried = new Set(nodes.filter(({ span }) => (span.attempt ?? 1) > 1).map(({ span }) => span.name));
   const last = new Map<string, number>();
   const attempts = new Map<string, number[]>();
   nodes.forEach((node, at) => {
+    if (!tried.has(node.span.name)) return;
     const key = `${parent[at]}\n${node.span.name}`;
     const before = last.get(key);
     if ((node.span.attempt ?? 1) > 1 && before !== undefined) {
@@ -175,25 +178,32 @@ export function timeAt(axis: Axis, at: number): number {
 
 /** The spans without which the run would have been shorter: from the end back, always the child that ended last. */
 export function criticalPath(nodes: Node[], parent: Int32Array, read: number): Set<string> {
-  const children = new Map<number, number[]>();
-  parent.forEach((above, at) => {
-    const known = children.get(above);
-    if (known) known.push(at);
-    else children.set(above, [at]);
-  });
+  // The first inside a span, and the next beside one: lists of their own for each span would take longer than all else.
+  const first = new Int32Array(nodes.length).fill(-1);
+  const next = new Int32Array(nodes.length).fill(-1);
+  for (let at = nodes.length - 1; at >= 0; at -= 1) {
+    const above = parent[at] ?? -1;
+    if (above < 0) continue;
+    next[at] = first[above] ?? -1;
+    first[above] = at;
+  }
+  const inside = (at: number) => {
+    const found: [number, Span][] = [];
+    for (let child = first[at] ?? -1; child >= 0; child = next[child] ?? -1) {
+      const span = nodes[child]?.span;
+      if (span && !span.point) found.push([child, span]);
+    }
+    return found.sort(([, a], [, b]) => endOf(b, read) - endOf(a, read));
+  };
   const found = new Set<string>();
-  const pending: [number, number][] = (children.get(-1) ?? []).slice(0, 1).map((at) => [at, Infinity]);
-  for (let next = pending.pop(); next; next = pending.pop()) {
-    const [at, limit] = next;
+  const pending: [number, number][] = nodes.length > 0 ? [[parent.indexOf(-1), Infinity]] : [];
+  for (let one = pending.pop(); one; one = pending.pop()) {
+    const [at, limit] = one;
     const node = nodes[at];
     if (!node) continue;
     found.add(node.span.span_id);
     let until = Math.min(limit, endOf(node.span, read));
-    const inside = (children.get(at) ?? [])
-      .map((child): [number, Span | undefined] => [child, nodes[child]?.span])
-      .filter((pair): pair is [number, Span] => pair[1] !== undefined && !pair[1].point)
-      .sort(([, a], [, b]) => endOf(b, read) - endOf(a, read));
-    for (const [child, span] of inside) {
+    for (const [child, span] of inside(at)) {
       if (endOf(span, read) <= until) {
         pending.push([child, until]);
         until = span.offset_us;

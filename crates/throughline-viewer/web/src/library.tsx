@@ -4,7 +4,7 @@ import { useEffect } from 'preact/hooks';
 import { bytes, count, many, micros } from './format.ts';
 import { useAnswer } from './hooks.ts';
 import { useKeys } from './keys.ts';
-import { Moment, Shown } from './parts.tsx';
+import { Moment, Name, Shown } from './parts.tsx';
 import { to, toRun } from './route.ts';
 import { useSettings } from './settings.ts';
 import type { Destination, Health, Library as Found, Outbox } from './types.ts';
@@ -103,7 +103,7 @@ function Waiting({ outbox }: { outbox: Outbox | null }) {
       {outbox === null ? (
         <p class="quiet">
           No outbox is known here: a service has one with <code>.spool(..)</code>, in which its events wait while its store is away. Beside a
-          service, <code>throughline outbox FILE</code> looks into its file.
+          service, <code>throughline serve --outbox FILE</code> shows what waits in its file.
         </p>
       ) : outbox.usage === null ? (
         <p><Answers what="The outbox" health={outbox} /></p>
@@ -114,6 +114,7 @@ function Waiting({ outbox }: { outbox: Outbox | null }) {
             {outbox.oldest && <>, the oldest since <Moment at={outbox.oldest} /></>}
             {': '}{bytes(outbox.usage.bytes)} of {bytes(outbox.usage.capacity_bytes)} are taken.
           </p>
+          {outbox.usage.events > 0 && <p class="quiet">Lists and runs have them already; what is counted may not have them before they are in the store.</p>}
           {outbox.usage.refused > 0 && <p><b class="mark">{many(outbox.usage.refused, 'event was', 'events were')} set aside, because the store refused {outbox.usage.refused === 1 ? 'it' : 'them'}.</b></p>}
           {outbox.refused.length > 0 && (
             <table>
@@ -121,7 +122,7 @@ function Waiting({ outbox }: { outbox: Outbox | null }) {
               <tbody>
                 {outbox.refused.map((one) => (
                   <tr>
-                    <th scope="row"><a href={toRun(one.trace_id, one.span_id)}>{one.event_type}</a></th>
+                    <th scope="row"><a href={toRun(one.trace_id, one.span_id)}><Name of={one.event_type} /></a></th>
                     <td>{one.reason}</td>
                   </tr>
                 ))}
@@ -143,7 +144,7 @@ function Destinations({ all, outbox }: { all: Destination[]; outbox: Outbox | nu
       <tbody>
         {all.map((one) => (
           <tr>
-            <th scope="row">{one.name} <span class="quiet">{one.kind}</span></th>
+            <th scope="row"><Name of={one.name} /> <span class="quiet">{one.kind}</span></th>
             <td class="number roomy">{count(one.accepted)}</td>
             <td class="number roomy">{count(one.delivered)}</td>
             <td class="number">

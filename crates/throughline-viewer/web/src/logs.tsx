@@ -3,7 +3,7 @@
 import { useState } from 'preact/hooks';
 import { count } from './format.ts';
 import { useAnswer } from './hooks.ts';
-import { Empty, Moment, Shown } from './parts.tsx';
+import { Empty, Kind, Moment, Name, Shown } from './parts.tsx';
 import type { LogLine, Logged, Story } from './types.ts';
 import type { ViewProps } from './views.tsx';
 
@@ -98,7 +98,7 @@ function Lines({ lines, story, selected, select }: LinesProps) {
               {line.message}
               {line.error && (
                 <div class="failure">
-                  <b class="kind">{line.error.type}</b> {line.error.message}
+                  <b><Kind name={line.error.type} /></b> {line.error.message}
                   {line.error.chain?.map((because) => <span> because: {because}</span>)}
                 </div>
               )}
@@ -107,7 +107,7 @@ function Lines({ lines, story, selected, select }: LinesProps) {
             {select && (
               <td class="wide of-span">
                 {line.span_id && names.has(line.span_id) && (
-                  <button class="link" onClick={() => select(line.span_id ?? undefined)}>{names.get(line.span_id)}</button>
+                  <button class="link" onClick={() => select(line.span_id ?? undefined)}><Name of={names.get(line.span_id) ?? ''} /></button>
                 )}
               </td>
             )}

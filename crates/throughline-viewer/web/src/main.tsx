@@ -133,11 +133,10 @@ function App() {
 }
 
 function Page({ route }: { route: Route }) {
+  if (route.page === 'run' && route.id) return <OneRun key={route.id} route={route} />;
   switch (route.page) {
     case 'runs':
       return <Runs route={route} />;
-    case 'run':
-      return <OneRun key={route.id} route={route} />;
     case 'running':
       return <Running route={route} />;
     case 'patterns':

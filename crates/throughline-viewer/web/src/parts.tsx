@@ -35,9 +35,30 @@ export function State({ state }: { state: string }) {
   );
 }
 
-/** A name with parts, which is broken between them where there is no room. */
+/** Between the parts of a name: after what separates them, and before a capital letter. */
+const BETWEEN = /(?<=[:\-_./=])(?![:\-_./=])|(?<=[a-z\d])(?=[A-Z])|(?<=\s)(?=\S)/;
+/** A part that is longer is broken anywhere, as is what follows after so many characters. */
+const LONG = 14;
+const DIVIDED = 200;
+
+/** A name, which is broken between its parts where there is no room for all of it. */
+export function Name({ of, kind = '' }: { of: string; kind?: string }) {
+  const parts = [...of.slice(0, DIVIDED).split(BETWEEN), of.slice(DIVIDED)].filter(Boolean);
+  return (
+    <span class={`named ${kind}`}>
+      {parts.map((part, at) => (
+        <>
+          {at > 0 && <wbr />}
+          {part.length > LONG ? <span class="long">{part}</span> : part}
+        </>
+      ))}
+    </span>
+  );
+}
+
+/** The type of an error. */
 export function Kind({ name }: { name: string }) {
-  return <span class="kind">{name.split('::').map((part, at) => (at === 0 ? part : <>::<wbr />{part}</>))}</span>;
+  return <Name of={name} kind="kind" />;
 }
 
 /** Which step it is, and of how many. */
@@ -51,7 +72,7 @@ export function Step({ current }: { current: OpenRun['current'] }) {
   if (!current) return null;
   return (
     <div>
-      <b>{current.name}</b>
+      <b><Name of={current.name} /></b>
       <span class="quiet">
         <StepNumber of={current} />
         {(current.attempt ?? 1) > 1 && ` attempt ${current.attempt}`}

@@ -1,11 +1,11 @@
 // What runs have in common.
 
 import { useMemo } from 'preact/hooks';
-import { count, micros, percent } from './format.ts';
+import { count, isoOf, micros, percent } from './format.ts';
 import { Heatmap } from './heatmap.tsx';
 import { useAnswer } from './hooks.ts';
 import { useKeys } from './keys.ts';
-import { Empty, Kind, Shown } from './parts.tsx';
+import { Empty, Kind, Name, Shown } from './parts.tsx';
 import { type Route, to } from './route.ts';
 import { sinceOf } from './runs.tsx';
 import { useSettings } from './settings.ts';
@@ -119,7 +119,7 @@ function OverTime({ found, address }: { found: Found; address: (since: string, u
         <>
           <div class="columns-chart">
             {buckets.map(({ start, failed }) => {
-              const until = new Date(Date.parse(start) + found.width_s * 1_000).toISOString();
+              const until = isoOf(Date.parse(start) + found.width_s * 1_000);
               const label = `${start.slice(0, 16).replace('T', ' ')} UTC: ${count(failed.hits)} of ${count(failed.total)} failed`;
               return (
                 <a href={address(start, until, failed.hits > 0 ? 'failed' : ENDED)} aria-label={label} title={label}>
@@ -150,7 +150,7 @@ function HotSpots({ found, address }: { found: Found; address: (cause: string, e
           <tbody>
             {spots.map((spot) => (
               <tr>
-                <th scope="row"><a href={address(spot.event_type, spot.error_type)}>{spot.event_type}</a></th>
+                <th scope="row"><a href={address(spot.event_type, spot.error_type)}><Name of={spot.event_type} /></a></th>
                 <td>{spot.error_type && <Kind name={spot.error_type} />}</td>
                 <td class="number">{count(spot.share.hits)}</td>
                 <td class="share roomy"><Share rate={spot.share} most={most} /></td>
@@ -176,13 +176,13 @@ function Stages({ found, address, times }: { found: Found; address: (type: strin
           <tbody>
             {stages.slice(0, 20).map((stage) => (
               <tr>
-                <th scope="row"><a href={address(stage.event_type)}>{stage.event_type}</a></th>
+                <th scope="row"><a href={address(stage.event_type)}><Name of={stage.event_type} /></a></th>
                 <td class="number">{count(stage.count)}</td>
                 <td class="number roomy">{micros(stage.p50_us)}</td>
                 <td class="number">{micros(stage.p95_us)}</td>
                 <td class="number roomy">{micros(stage.p99_us)}</td>
                 <td class="number wide">{micros(stage.max_us)}</td>
-                <td><a href={times(stage.event_type)}>heatmap<span class="hidden"> of {stage.event_type}</span></a></td>
+                <td class="whole"><a href={times(stage.event_type)}>heatmap<span class="hidden"> of {stage.event_type}</span></a></td>
               </tr>
             ))}
           </tbody>
@@ -204,14 +204,14 @@ function Outcomes({ found, address }: { found: Found; address: (type: string, ch
           <tbody>
             {outcomes.map((outcome) => (
               <tr>
-                <th scope="row">{outcome.decision}</th>
-                <td><a href={address(outcome.decision, outcome.choice)}>{outcome.choice}</a></td>
+                <th scope="row"><Name of={outcome.decision} /></th>
+                <td><a href={address(outcome.decision, outcome.choice)}><Name of={outcome.choice} /></a></td>
                 <td class="number">
                   <a href={address(outcome.decision, outcome.choice, 'failed')}>
                     {count(outcome.failed.hits)} of {count(outcome.failed.total)}<span class="hidden"> that chose {outcome.choice} failed</span>
                   </a>
                 </td>
-                <td>{percent(outcome.failed.hits / Math.max(1, outcome.failed.total))} <span class="quiet roomy">({interval(outcome.interval)})</span></td>
+                <td><span class="whole">{percent(outcome.failed.hits / Math.max(1, outcome.failed.total))}</span> <span class="quiet roomy">({interval(outcome.interval)})</span></td>
               </tr>
             ))}
           </tbody>

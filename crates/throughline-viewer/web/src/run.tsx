@@ -8,7 +8,7 @@ import { Comparison } from './diff.tsx';
 import { kindOf, micros, nameOf, percent } from './format.ts';
 import { useAnswer, useNews, useNow, useThrottled } from './hooks.ts';
 import { Logs } from './logs.tsx';
-import { Copy, Moment, Save, Shown, State } from './parts.tsx';
+import { Copy, Kind, Moment, Name, Save, Shown, State } from './parts.tsx';
 import { replace, type Route, to, toRun } from './route.ts';
 import { useSettings } from './settings.ts';
 import type { Decision, DecisionOutcome, Details as Found, Run, SagaCompensation, Statement, Story } from './types.ts';
@@ -145,9 +145,9 @@ function Head({ story, id, headline, again, isLive }: { story: Story; id: string
           {nameOf(caused_by)} <span aria-hidden="true">›</span><span class="hidden"> began this run</span>
         </a>
       )}
-      <h1>{nameOf(run)}</h1>
+      <h1><Name of={nameOf(run)} /></h1>
       <State state={run.state} />
-      <span>{kindOf(run)} · {run.service}</span>
+      <span><Name of={kindOf(run)} /> · <Name of={run.service} /></span>
       {run.duration_us !== null && <span>{micros(run.duration_us)}</span>}
       {(run.root?.attempt ?? 1) > 1 && <span>attempt {run.root?.attempt}</span>}
       <span>started <Moment at={run.started} /></span>
@@ -186,11 +186,11 @@ function Verdict({ story, id, passed }: { story: Story; id: string; passed: numb
   const atWork = explanation.verdict === 'running' ? explanation.open.filter(({ state }) => state === 'running').slice(0, AT_WORK) : [];
   return (
     <section class={`card ${explanation.verdict}`} aria-labelledby="verdict">
-      <h2 id="verdict" class="headline">{headlineOf(story, passed)}</h2>
+      <h2 id="verdict" class="headline"><Name of={headlineOf(story, passed)} /></h2>
       {explanation.cause && (
         <p class="origin">
-          Cause: <a href={toRun(id, explanation.cause.span.span_id)}><b>{explanation.cause.span.name}</b></a>
-          {explanation.cause.span.error && <>: <span class="kind">{explanation.cause.span.error.type}</span> {explanation.cause.span.error.message}</>}
+          Cause: <a href={toRun(id, explanation.cause.span.span_id)}><b><Name of={explanation.cause.span.name} /></b></a>
+          {explanation.cause.span.error && <>: <Kind name={explanation.cause.span.error.type} /> {explanation.cause.span.error.message}</>}
           {explanation.cause.span.error?.chain?.map((because) => <span class="because"> because: {because}</span>)}
           {origin && <Evidence statement={origin} />}
         </p>
@@ -199,7 +199,7 @@ function Verdict({ story, id, passed }: { story: Story; id: string; passed: numb
         <ul class="statements">
           {atWork.map((span) => (
             <li class="at-work">
-              <a href={toRun(id, span.span_id)}>{span.name}</a> has been at work for {micros(since(span.started, story, passed))}
+              <a href={toRun(id, span.span_id)}><Name of={span.name} /></a> has been at work for {micros(since(span.started, story, passed))}
             </li>
           ))}
           {rest.map((statement) => <Said statement={statement} />)}
@@ -226,7 +226,7 @@ function evidence({ events }: Statement): [string, string][] {
 }
 
 function Said({ statement }: { statement: Statement }) {
-  return <li>{statement.text}<Evidence statement={statement} /></li>;
+  return <li><Name of={statement.text} /><Evidence statement={statement} /></li>;
 }
 
 /** How sure a statement is, and where that is to be seen. */
@@ -246,13 +246,21 @@ function Evidence({ statement }: { statement: Statement }) {
 }
 
 function Ledger({ story, id }: { story: Story; id: string }) {
-  const { sagas } = story.compensations;
+  const { sagas, unmatched } = story.compensations;
   const withAny = sagas.filter((saga) => saga.entries.length > 0);
-  if (withAny.length === 0) return null;
+  if (withAny.length + unmatched.length === 0) return null;
   return (
     <section class="card" aria-labelledby="ledger">
       <h2 id="ledger">Compensation</h2>
       {withAny.map((saga) => <Saga saga={saga} id={id} />)}
+      {unmatched.length > 0 && (
+        <p>
+          Of a step that is not known:{' '}
+          {unmatched.map((span, at) => (
+            <>{at > 0 && ', '}<a href={toRun(id, span.span_id)}><Name of={span.name} /></a> <State state={span.state} /></>
+          ))}
+        </p>
+      )}
     </section>
   );
 }
@@ -271,7 +279,7 @@ function Saga({ saga, id }: { saga: SagaCompensation; id: string }) {
   return (
     <>
       <p>
-        {saga.saga && <a href={toRun(id, saga.saga.span_id)}>{saga.saga.name}</a>}: <b>{verdictOf(saga)}</b>
+        {saga.saga ? <a href={toRun(id, saga.saga.span_id)}><Name of={saga.saga.name} /></a> : 'Without a saga'}: <b>{verdictOf(saga)}</b>
       </p>
       <table class="ledger">
         <thead class="hidden"><tr><th scope="col">State</th><th scope="col">Step</th><th scope="col">Resource</th></tr></thead>
@@ -280,20 +288,25 @@ function Saga({ saga, id }: { saga: SagaCompensation; id: string }) {
             <tr>
               <td><State state={entry.state} /></td>
               <td>
-                <a href={toRun(id, (entry.compensation ?? entry.step).span_id)}>{entry.step.name}</a>
+                <a href={toRun(id, (entry.compensation ?? entry.step).span_id)}><Name of={entry.step.name} /></a>
                 {entry.attempts > 1 && <span class="times"> ×{entry.attempts}</span>}
+                {entry.should_follow && (
+                  <div class="warn">
+                    {entry.state === 'out_of_order' ? 'undone' : 'tried'} before <a href={toRun(id, entry.should_follow.span_id)}><Name of={entry.should_follow.name} /></a>, which ran after it
+                  </div>
+                )}
                 {entry.compensation?.error && (
-                  <div class="quiet"><span class="kind">{entry.compensation.error.type}</span> {entry.compensation.error.message}</div>
+                  <div class="quiet"><Kind name={entry.compensation.error.type} /> {entry.compensation.error.message}</div>
                 )}
               </td>
-              <td>{entry.resource}</td>
+              <td>{entry.resource && <Name of={entry.resource} />}</td>
             </tr>
           ))}
         </tbody>
       </table>
       {saga.orphaned.map((orphan) => (
         <p class="orphan">
-          Orphaned: <b>{orphan.resource ?? 'what it created'}</b> of <a href={toRun(id, orphan.step)}>{orphan.step_name}</a>
+          Orphaned: <b><Name of={orphan.resource ?? 'what it created'} /></b> of <a href={toRun(id, orphan.step)}><Name of={orphan.step_name} /></a>
         </p>
       ))}
     </>
@@ -328,7 +341,7 @@ function OneDecision({ outcome, id }: { outcome: DecisionOutcome; id: string }) 
   return (
     <div class="decision">
       <p>
-        <a href={toRun(id, decision.span_id)}>{decision.name}</a> chose <b>{decision.choice ?? 'nothing'}</b>
+        <a href={toRun(id, decision.span_id)}><Name of={decision.name} /></a> chose <b><Name of={decision.choice ?? 'nothing'} /></b>
         {marginOf(decision)}
         {decision.confidence !== undefined && `, ${percent(decision.confidence)} sure`}
         {decision.decider && `, by ${decision.decider}`}
@@ -339,7 +352,7 @@ function OneDecision({ outcome, id }: { outcome: DecisionOutcome; id: string }) 
         <ul class="alternatives">
           {decision.alternatives.map((one) => (
             <li class={one.chosen ? 'chosen' : undefined}>
-              <span aria-hidden="true">{one.chosen ? '●' : '○'}</span> {one.name} {one.chosen && <span class="hidden">(chosen)</span>}
+              <span aria-hidden="true">{one.chosen ? '●' : '○'}</span> <Name of={one.name} /> {one.chosen && <span class="hidden">(chosen)</span>}
               {one.score !== undefined && <span class="number"> {one.score.toFixed(2)}</span>}
               {one.reason && <span class="quiet"> {one.reason}</span>}
             </li>
@@ -351,7 +364,7 @@ function OneDecision({ outcome, id }: { outcome: DecisionOutcome; id: string }) 
           What followed: {consequences.slice(0, 6).map(({ span, failed, holds_cause }, at) => (
             <>
               {at > 0 && ', '}
-              <a href={toRun(id, span.span_id)}>{span.name}</a>
+              <a href={toRun(id, span.span_id)}><Name of={span.name} /></a>
               {holds_cause ? ' (the cause)' : failed > 0 ? ` (${failed} failed)` : ''}
             </>
           ))}
@@ -395,7 +408,7 @@ function Related({ story, id }: { story: Story; id: string }) {
   if (!caused_by && caused.length === 0 && same_key.length === 0) return null;
   const line = (label: string, run: Run, also?: ComponentChildren) => (
     <li>
-      {label} <a href={toRun(run.trace_id)}>{nameOf(run)}</a> <State state={run.state} /> <span class="quiet">{kindOf(run)} <Moment at={run.started} /></span> {also}
+      {label} <a href={toRun(run.trace_id)}><Name of={nameOf(run)} /></a> <State state={run.state} /> <span class="quiet">{kindOf(run)} <Moment at={run.started} /></span> {also}
     </li>
   );
   return (

@@ -4,7 +4,7 @@ import { useEffect, useState } from 'preact/hooks';
 import { count, kindOf, micros, nameOf } from './format.ts';
 import { useAnswer, useNews, useNow, useThrottled } from './hooks.ts';
 import { useKeys } from './keys.ts';
-import { Empty, Shown, State, Step } from './parts.tsx';
+import { Empty, Name, Shown, State, Step } from './parts.tsx';
 import { type Route, to, toRun } from './route.ts';
 import { useSettings } from './settings.ts';
 import type { Holder, OpenRun, Running as Found, UsualTime } from './types.ts';
@@ -135,8 +135,8 @@ function Table({ found, now, selected }: { found: Found; now: number; selected: 
           return (
             <tr id={`open-${at}`} class={at === selected ? 'selected' : undefined} key={run.summary.trace_id}>
               <th scope="row">
-                <a href={toRun(run.summary.trace_id, run.current?.span_id)}>{nameOf(run.summary)}</a>
-                {kindOf(run.summary) !== nameOf(run.summary) && <div class="quiet">{kindOf(run.summary)}</div>}
+                <a href={toRun(run.summary.trace_id, run.current?.span_id)}><Name of={nameOf(run.summary)} /></a>
+                {kindOf(run.summary) !== nameOf(run.summary) && <div class="quiet"><Name of={kindOf(run.summary)} /></div>}
               </th>
               <td><State state={stateOf(run)} /></td>
               <td>
@@ -153,7 +153,7 @@ function Table({ found, now, selected }: { found: Found; now: number; selected: 
               <td class={`roomy ${tone}`}>{does}</td>
               <td class="wide">{run.holder && processOf(run.holder)}</td>
               <td class="number roomy">{micros(since(run.last_event))}</td>
-              <td class="wide cause">{run.summary.first_failure?.name}</td>
+              <td class="wide cause">{run.summary.first_failure && <Name of={run.summary.first_failure.name} />}</td>
             </tr>
           );
         })}
@@ -206,12 +206,12 @@ function Processes({ found, now }: { found: Found; now: number }) {
         <tbody>
           {[...holders.values()].map(({ holder, runs }) => (
             <tr key={holder.instance}>
-              <th scope="row" title={`instance ${holder.instance}`}>{processOf(holder)}</th>
+              <th scope="row" title={`instance ${holder.instance}`}><Name of={processOf(holder)} /></th>
               <td>
                 <State state={LEASES[holder.lease] ?? 'unfinished'} />{' '}
                 {holder.last_seen && <span class="quiet">last sign of life {since(holder.last_seen)} ago</span>}
               </td>
-              <td>{holder.service}</td>
+              <td>{holder.service !== null && <Name of={holder.service} />}</td>
               <td class="roomy">{holder.version}</td>
               <td class="number roomy">{holder.since && holder.lease === 'alive' && since(holder.since)}</td>
               <td class="number">{count(runs)}</td>

@@ -3,10 +3,10 @@
 import { Component, type ComponentChildren } from 'preact';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { ask } from './api.ts';
-import { type Clock, count, kindOf, micros, nameOf } from './format.ts';
+import { type Clock, count, isoOf, kindOf, micros, nameOf } from './format.ts';
 import { useAnswer, useMedia, useNews, useNow, useThrottled } from './hooks.ts';
 import { useKeys } from './keys.ts';
-import { Age, Empty, Kind, Moment, Shown, State, Step, StepNumber } from './parts.tsx';
+import { Age, Empty, Kind, Moment, Name, Shown, State, Step, StepNumber } from './parts.tsx';
 import { type Route, replace, to, toRun, valuesOf, withValue } from './route.ts';
 import { useSettings } from './settings.ts';
 import type { Counts, Listed, OpenRun, Run, Running } from './types.ts';
@@ -56,7 +56,7 @@ export function sinceOf(name: string | undefined, clock: Clock, now = Date.now()
   const [, number, unit] = /^(\d+)(min|h|d)$/.exec(name) ?? [];
   if (!number || !unit) return name;
   const size = { min: 60_000, h: 3_600_000, d: 86_400_000 }[unit] ?? 0;
-  return new Date(now - Number(number) * size).toISOString();
+  return isoOf(now - Number(number) * size);
 }
 
 export function Runs({ route }: { route: Route }) {
@@ -406,13 +406,13 @@ class OneRow extends Component<RowProps> {
     return (
       <tr id={`run-${at}`} class={isSelected ? 'selected' : undefined}>
         <th scope="row">
-          <a href={toRun(run.trace_id)}>{nameOf(run)}</a>
+          <a href={toRun(run.trace_id)}><Name of={nameOf(run)} /></a>
           {(run.root?.attempt ?? 1) > 1 && <span class="quiet"> attempt {run.root?.attempt}</span>}
           {hasAge && <div class="quiet age"><Age since={run.started} /></div>}
         </th>
         <td><State state={isStuck ? 'stuck' : run.state} /></td>
         <td class="cause">{step ? <Step current={step} /> : <Cause run={run} />}</td>
-        <td class="wide">{kindOf(run)}</td>
+        <td class="wide"><Name of={kindOf(run)} /></td>
         {hasService && <td class="wide">{run.service}</td>}
         <td class="roomy"><Moment at={run.started} /></td>
         <td class="number">{tookOf(run, now)}</td>
@@ -436,7 +436,7 @@ function Cause({ run }: { run: Run }) {
   if (!failure) return null;
   return (
     <a href={toRun(run.trace_id, failure.span_id)} title={failure.error?.message}>
-      <b>{failure.name}</b>
+      <b><Name of={failure.name} /></b>
       <StepNumber of={failure} />
       {failure.error && (
         <>

@@ -4,7 +4,7 @@ import { useEffect, useMemo, useState } from 'preact/hooks';
 import { count, micros } from './format.ts';
 import { useKeys } from './keys.ts';
 import { parents } from './layout.ts';
-import { Kind, State } from './parts.tsx';
+import { Kind, Name, State } from './parts.tsx';
 import { to } from './route.ts';
 import { useSearch } from './search.tsx';
 import type { Node } from './types.ts';
@@ -134,8 +134,8 @@ function OneNode({ node, isSelected, isHit, isCause, isOpen, select, toggle }: N
       </span>
       <span class="told">
         {isCause && <><b class="mark">cause</b> </>}
-        <b>{span.name}</b>
-        {choice && <span class="quiet"> → {choice}</span>}
+        <b><Name of={span.name} /></b>
+        {choice && <span class="quiet"> → <Name of={choice} /></span>}
         {span.step_index !== undefined && <span class="quiet"> step {span.step_index}{span.step_total ? ` of ${span.step_total}` : ''}</span>}
         {(span.attempt ?? 1) > 1 && <span class="quiet"> attempt {span.attempt}</span>}
         {!span.point && <> <State state={span.state} /></>}

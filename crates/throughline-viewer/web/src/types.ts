@@ -90,6 +90,8 @@ export interface CompensationEntry {
   state: string;
   compensation?: Span;
   attempts: number;
+  /** What should have been undone before, if the order was wrong. */
+  should_follow?: Span;
 }
 
 export interface Orphan {

@@ -1,10 +1,10 @@
 // Other views of the spans of a run: what happened in the order of time, and the graph that happened.
 
 import { useEffect, useMemo, useState } from 'preact/hooks';
-import { count, micros } from './format.ts';
+import { count, isoOf, micros } from './format.ts';
 import { useKeys } from './keys.ts';
 import { endOf, isOpen, parents } from './layout.ts';
-import { Moment, State } from './parts.tsx';
+import { Moment, Name, State } from './parts.tsx';
 import { useSearch } from './search.tsx';
 import { to } from './route.ts';
 import type { Node, Span, Story } from './types.ts';
@@ -77,12 +77,12 @@ export function Timeline({ story, runs, selected, select }: ViewProps) {
           {all.slice(from, from + SHOWN).map(({ at, what, span }) => (
             <tr class={[span.span_id === selected && 'selected', hits.has(span.span_id) && 'hit'].filter(Boolean).join(' ')}>
               <td class="number">{at < 1 ? '0' : micros(at)}</td>
-              <td class="roomy"><Moment at={new Date(Date.parse(span.started) + (at - span.offset_us) / 1_000).toISOString()} isPrecise /></td>
+              <td class="roomy"><Moment at={isoOf(Date.parse(span.started) + (at - span.offset_us) / 1_000)} isPrecise /></td>
               <td>{what === 'began' || what === 'happened' || what.startsWith('attempt') ? what : <State state={what} />}</td>
               <th scope="row">
-                <button class="link" onClick={() => select(span.span_id)}>{span.name}</button>
+                <button class="link" onClick={() => select(span.span_id)}><Name of={span.name} /></button>
                 {span.span_id === cause && <b class="mark"> cause</b>}
-                {what === span.state && span.error && <span class="quiet"> {span.error.type}</span>}
+                {what === span.state && span.error && <span class="quiet"> <Name of={span.error.type} /></span>}
               </th>
             </tr>
           ))}

@@ -65,7 +65,8 @@ export function Waterfall({ story, id, passed, selected, select, whole, open, op
   );
   const unfoldedNow = [...unfolded, ...needed].join(',');
   const all = useMemo(() => rows(nodes, attempts, new Set(unfoldedNow.split(','))), [nodes, attempts, unfoldedNow]);
-  const time = useMemo(() => axis(nodes, known, isFolded), [nodes, known, isFolded]);
+  const folded = useMemo(() => axis(nodes, known, true), [nodes, known]);
+  const time = useMemo(() => (isFolded ? folded : axis(nodes, known, false)), [nodes, known, isFolded, folded]);
   const critical = useMemo(() => criticalPath(nodes, parent, known), [nodes, parent, known]);
   const shown = useMemo(() => visible(all, closed, hide, time.end), [all, closed, hide, time]);
   const at = useMemo(
@@ -133,7 +134,8 @@ export function Waterfall({ story, id, passed, selected, select, whole, open, op
     { key: 'Escape', does: 'close the details', run: () => select(undefined) },
   ]);
 
-  const hasIdle = useMemo(() => axis(nodes, known, true).pieces.some((piece) => piece.isIdle), [nodes, known]);
+  const hasOpen = useMemo(() => nodes.some(({ span }) => isOpen(span)), [nodes]);
+  const hasIdle = folded.pieces.some((piece) => piece.isIdle);
   return (
     <section class="waterfall" aria-label="Waterfall">
       <div class="tools">
@@ -181,7 +183,7 @@ export function Waterfall({ story, id, passed, selected, select, whole, open, op
       {critical.size > 1 && (
         <p class="quiet legend">
           <i class="bar succeeded critical" aria-hidden="true" /> underlined: without it the run would have been shorter
-          {nodes.some(({ span }) => isOpen(span)) && <>; <i class="bar open" aria-hidden="true" /> hatched: has not ended</>}
+          {hasOpen && <>; <i class="bar open" aria-hidden="true" /> hatched: has not ended</>}
         </p>
       )}
       {shown.length < all.length && closed.size === 0 && (
@@ -289,7 +291,7 @@ interface RowsProps extends Moves {
 }
 
 function Rows(props: RowsProps) {
-  const { shown, at, selected, window } = props;
+  const { shown, at, selected, time, window } = props;
   const element = useRef<HTMLDivElement>(null);
   const [top, setTop] = useState(0);
   const [height, setHeight] = useState(600);
@@ -310,6 +312,7 @@ function Rows(props: RowsProps) {
       target.scrollTop = Math.max(0, at * ROW - target.clientHeight / 3);
     }
   }, [at, selected]);
+  const idle = useMemo(() => time.pieces.filter((piece) => piece.isIdle), [time]);
   const first = Math.max(0, Math.floor(top / ROW) - MORE);
   const drawn = shown.slice(first, Math.ceil((top + height) / ROW) + MORE);
   return (
@@ -323,6 +326,10 @@ function Rows(props: RowsProps) {
       onScroll={(event) => setTop(event.currentTarget.scrollTop)}
     >
       <div role="none" class="all" style={{ height: `${shown.length * ROW}px` }}>
+        {/* Behind all rows at once: for each of them it would be most of what is drawn. */}
+        <div class="idles" aria-hidden="true" style={{ top: `${first * ROW}px`, height: `${drawn.length * ROW}px` }}>
+          {idle.map((piece) => <Box kind="idle" from={piece.start} to={piece.end} window={window} />)}
+        </div>
         {drawn.map((row, index) => (
           <OneRow key={row.node.span.span_id} {...props} row={row} place={first + index} hits={hits} />
         ))}
@@ -390,7 +397,6 @@ function OneRow(props: Omit<RowsProps, 'hits'> & { row: Row; place: number; hits
         )}
       </span>
       <span class="bars" aria-hidden="true">
-        {time.pieces.filter((piece) => piece.isIdle).map((piece) => <Box kind="idle" from={piece.start} to={piece.end} window={window} />)}
         {spans.map((one) => (
           <Bar span={one} time={time} known={known} window={window} isCritical={critical.has(one.span_id)} label={spans.length > 1 || (one.attempt ?? 1) > 1 ? String(one.attempt ?? 1) : ''} select={select} />
         ))}

@@ -41,7 +41,7 @@ export async function pages(stage) {
       await page.getByRole('region', { name: 'What is different in the region' }).waitFor();
     }
     const spills = async (width) => {
-      const spilt = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      const spilt = await stage.spilt();
       if (spilt > 0) wrong.push(`${name} spills over ${width} px by ${spilt}`);
     };
     await page.setViewportSize({ width: LARGE[0], height: LARGE[1] });
@@ -73,7 +73,92 @@ export async function pages(stage) {
   wrong.push(...(await stage.violations()).map((found) => `help: ${found}`));
   await stage.shot('help');
   await page.keyboard.press('Escape');
+  await page.getByRole('dialog').waitFor({ state: 'hidden' });
+  // Where Escape has a meaning of its own, it is that of what is on top.
+  await stage.open(`#/run/${given.failed}`);
+  await page.keyboard.press('f');
+  await page.locator('.details h2').waitFor();
+  await page.keyboard.press('?');
+  await page.getByRole('dialog').getByText('close the details').waitFor();
+  await page.keyboard.press('Escape');
+  await page.getByRole('dialog').waitFor({ state: 'hidden' });
+  assert.equal(await page.locator('.details h2').count(), 1, 'what lies below is as it was');
+  await page.keyboard.press('Escape');
+  await page.locator('.details').waitFor({ state: 'detached' });
   assert.deepEqual(wrong, []);
+}
+
+/** Names without room are broken between their parts, and nothing is wider than the page. */
+export async function narrow(stage) {
+  const { page, given } = stage;
+  const run = `#/run/${given.run}`;
+  const wrong = [];
+  const addresses = {
+    runs: '#/runs',
+    run,
+    tree: `${run}?view=tree`,
+    timeline: `${run}?view=timeline`,
+    graph: `${run}?view=graph`,
+    patterns: '#/patterns?since=all',
+    heatmap: `#/patterns?since=all&stage=${encodeURIComponent(given.stage)}`,
+    filtered: `#/runs?type=${encodeURIComponent(given.stage)}&key=${given.key}`,
+    running: '#/running',
+    library: '#/library',
+  };
+  for (const [width, height] of [[360, 740], [320, 640]]) {
+    await page.setViewportSize({ width, height });
+    for (const [name, address] of Object.entries(addresses)) {
+      await stage.open(address);
+      if (name === 'run') {
+        await page.locator('.origin > a').click();
+        await page.locator('.details h2').waitFor();
+        const other = page.getByLabel('Run to compare with, by its key or id');
+        await other.fill(given.other);
+        await other.press('Enter');
+        await page.locator('.compared').waitFor();
+      }
+      if (name === 'heatmap') {
+        await page.getByText('The same as a table').click();
+        await page.getByRole('button', { name: / to / }).first().click();
+        await page.getByRole('region', { name: 'What is different in the region' }).waitFor();
+      }
+      const spilt = await stage.spilt();
+      if (spilt > 0) wrong.push(`${name} spills over ${width} px by ${spilt}`);
+      if (width === 320) continue;
+      wrong.push(...(await stage.broken()).map((part) => `${name}: ${part}`));
+      await stage.picture(`narrow-${name}`);
+    }
+  }
+  assert.deepEqual(wrong, []);
+}
+
+/** Addresses that nobody would write, and times that no clock shows. */
+export async function bounds(stage) {
+  const { page, given } = stage;
+  stage.expects(/40[04]/);
+  await page.setViewportSize({ width: 360, height: 740 });
+  for (const [address, text] of [
+    ['#/runs?since=9999999999d', 'endless-1'],
+    ['#/runs?since=banana', '`since` is a time'],
+    ['#/runs?after=banana', 'is not a cursor for runs'],
+    ['#/patterns?since=9999999999d', 'How runs end'],
+    ['#/patterns?since=all&stage=stage:endless', 'ended'],
+    ['#/running?after=banana', 'is not a cursor'],
+    ['#/run', 'There is no such page'],
+    ['#/run/', 'There is no such page'],
+    ['#/run/..', 'This run can’t be shown'],
+    ['#/run/%', 'This run can’t be shown'],
+    [`#/run/${given.run.toUpperCase()}`, 'endless-1'],
+    [`#/run/${given.run}?span=none`, 'a span is named by'],
+    [`#/run/${given.run}?view=none&open=none`, 'stage:endless'],
+    [`#/run/${given.run}?view=tree&open=${given.run}`, 'stage:endless'],
+    [`#/run/${given.run}?view=timeline`, 'stage:endless'],
+    [`#/run/${given.run}?view=graph`, 'stage:endless'],
+  ]) {
+    await stage.open(address);
+    assert.ok((await page.locator('main').textContent()).includes(text), `${address} shows ${text}`);
+    assert.equal(await stage.spilt(), 0, `${address} is as wide as the page`);
+  }
 }
 
 /** Which spans of a stage are slow, and what is different about them. */

@@ -1,7 +1,7 @@
 // What readers do with one run, a scene for each test.
 
 import assert from 'node:assert/strict';
-import { at } from './stage.mjs';
+import { at, SIZES } from './stage.mjs';
 
 /** The best-known questions about a loan, each answered without scrolling. */
 export async function loan(stage) {
@@ -265,4 +265,43 @@ export async function doubt(stage) {
   assert.match(await ledger.locator('tr', { hasText: 'stage:reserve-funds' }).textContent(), /in doubt.*reservation of the loan/);
   await ledger.getByRole('link', { name: 'stage:reserve-funds' }).first().click();
   await page.getByRole('complementary').getByRole('heading', { name: 'stage:reserve-funds' }).waitFor();
+}
+
+/** What each saga of a run undid, and in which order. */
+export async function sagas(stage) {
+  const { page, given } = stage;
+  await stage.open(`#/run/${given.run}`);
+  const ledger = page.getByRole('region', { name: 'Compensation' });
+  await ledger.waitFor();
+  assert.deepEqual(await ledger.locator('p').allTextContents(), [
+    'saga:stock: 1 of 1 steps undone, in 4 ms',
+    'saga:payment: 2 of 2 steps undone, in 8 ms',
+    'saga:shipping: 1 of 2 steps undone, in 4 ms',
+    'Orphaned: courier k-1 of stage:call-courier',
+    'Of a step that is not known: compensate:unknown ✓ succeeded',
+  ]);
+  const states = await ledger.locator('tbody tr').evaluateAll((rows) => rows.map((row) => [row.querySelector('.state').textContent.trim(), row.querySelector('a').textContent]));
+  assert.deepEqual(states, [
+    ['✓ compensated', 'stage:reserve-shelf'],
+    ['✓ compensated', 'stage:charge-card'],
+    ['⇅ out of order', 'stage:hold-amount'],
+    ['✗ missing', 'stage:call-courier'],
+    ['✓ compensated', 'stage:print-label'],
+  ]);
+  const wrong = ledger.locator('tr', { hasText: 'stage:hold-amount' });
+  assert.match(await wrong.textContent(), /undone before stage:charge-card, which ran after it/);
+  // A step leads to what undid it, and from there to the step; what should have come first leads to itself.
+  const details = page.getByRole('complementary');
+  await wrong.getByRole('link', { name: 'stage:hold-amount' }).click();
+  await details.getByRole('heading', { name: 'compensate:hold-amount' }).waitFor();
+  await details.getByRole('link', { name: 'stage:hold-amount' }).click();
+  await details.getByRole('heading', { name: 'stage:hold-amount' }).waitFor();
+  await wrong.getByRole('link', { name: 'stage:charge-card' }).click();
+  await details.getByRole('heading', { name: 'stage:charge-card' }).waitFor();
+  assert.deepEqual(await stage.violations(), []);
+  for (const [width, height] of SIZES) {
+    await page.setViewportSize({ width, height });
+    assert.equal(await stage.spilt(), 0, `at ${width} px`);
+    await stage.picture(`sagas-light-${width}`);
+  }
 }

@@ -135,7 +135,7 @@ export async function waterfall(stage) {
   await stage.open(`#/run/${given.patient}`);
   const step = page.getByRole('treeitem', { name: /stage:remind/ }).locator('.bar');
   const folded = (await step.boundingBox()).width;
-  assert.equal(await page.locator('.row').first().locator('.idle').count(), 2);
+  assert.equal(await page.locator('.rows .idle').count(), 2);
   await page.keyboard.press('i');
   await page.locator('.idle').first().waitFor({ state: 'detached' });
   const unfolded = (await step.boundingBox()).width;

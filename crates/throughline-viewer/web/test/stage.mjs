@@ -157,6 +157,28 @@ class Stage {
     await this.page.screenshot({ path: join(process.env.SHOTS, `${name}.png`), fullPage: true });
   }
 
+  /** By how many pixels the page is wider than the window. */
+  async spilt() {
+    return this.page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  }
+
+  /** The parts of names that are broken although they are short enough to be shown in one piece. */
+  async broken() {
+    return this.page.evaluate(() => {
+      const isWhole = (text) => {
+        const range = document.createRange();
+        range.selectNodeContents(text);
+        return new Set([...range.getClientRects()].map(({ top }) => Math.round(top))).size <= 1;
+      };
+      return [...document.querySelectorAll('.named')].flatMap((name) => {
+        const texts = document.createTreeWalker(name, NodeFilter.SHOW_TEXT, (text) => (text.parentElement.closest('.long') ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_ACCEPT));
+        const found = [];
+        while (texts.nextNode()) if (!isWhole(texts.currentNode)) found.push(`${texts.currentNode.data} of ${name.textContent}`);
+        return found;
+      });
+    });
+  }
+
   /** How many bytes come over the wire until the work is done, but for what is told of as it happens. */
   async bytes(work) {
     const session = await this.page.context().newCDPSession(this.page);
