@@ -34,7 +34,7 @@ enum LoanError {
 
 /// What answers requests for loans, as the bureau does.
 #[derive(Clone, Copy)]
-enum Bureau {
+pub(super) enum Bureau {
     IsWell,
     IsSlow,
     Refuses,
@@ -61,7 +61,7 @@ async fn loan(State(bureau): State<Bureau>, Traced(ctx): Traced) -> Result<&'sta
 }
 
 /// Asks the service for a loan so many times, while the bureau does so.
-async fn ask(service: &Throughline, bureau: Bureau, times: usize) {
+pub(super) async fn ask(service: &Throughline, bureau: Bureau, times: usize) {
     let app = Router::new().route("/loans", get(loan)).with_state(bureau).layer(service.layer());
     for _ in 0..times {
         let request = Request::get("/loans").body(Body::empty()).unwrap();
@@ -93,12 +93,12 @@ async fn approve(
 }
 
 /// The run of the latest request, as a page would list it.
-fn latest(sandbox: &Sandbox) -> String {
+pub(super) fn latest(sandbox: &Sandbox) -> String {
     let runs = sandbox.json(&["list", "--limit", "1"]);
     runs["runs"][0]["trace_id"].as_str().unwrap()[..16].to_owned()
 }
 
-fn in_trouble(sandbox: Sandbox, run: String, alive: impl Send + 'static) -> Trouble {
+pub(super) fn in_trouble(sandbox: Sandbox, run: String, alive: impl Send + 'static) -> Trouble {
     Trouble {
         sandbox,
         store: STORE.into(),
@@ -227,7 +227,6 @@ async fn pages_about_jobs_that_nobody_does_lead_to_what_waits_and_who_works() {
     let meter = loans.meter();
     meter.gauge(&catalogue::QUEUE_DEPTH).with(["mail"]).set(1_200.0);
     meter.gauge(&catalogue::WORKERS_ACTIVE).with(["mail"]).set(0.0);
-    meter.gauge(&catalogue::PROCESS_RESIDENT_MEMORY).with([]).set(3e9);
     let page = metrics.serve(([127, 0, 0, 1], 0)).await.unwrap();
     let url = format!("http://{}/metrics", page.local_addr());
     let trouble = in_trouble(sandbox, "loan-42".into(), (loans, waits, left, page));
