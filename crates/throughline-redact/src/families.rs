@@ -192,6 +192,12 @@ impl Families {
         threes.enumerate().filter(|(_, three)| self.any.has(**three)).map(move |(offset, _)| start + offset)
     }
 
+    /// Whether a token may begin here, or have its anchor.
+    #[inline]
+    pub(crate) fn may_be_at(&self, bytes: &[u8], at: usize) -> bool {
+        bytes[at..].first_chunk().is_some_and(|three| self.any.has(*three))
+    }
+
     /// The token whose anchor is here, if there is one of these families.
     #[inline]
     pub(crate) fn at(
@@ -238,6 +244,22 @@ impl Families {
 #[inline]
 pub(crate) fn may_start(bytes: &[u8], at: usize) -> bool {
     bytes[at].is_ascii_punctuation() || !follows_word(bytes, at)
+}
+
+/// Where in a run a word or a sign begins, in order; behind an escape a word begins as well.
+pub(crate) fn starts_in(bytes: &[u8], run: Range<usize>) -> impl Iterator<Item = usize> {
+    let mut next = run.start;
+    std::iter::from_fn(move || {
+        let at = next;
+        let byte = *bytes[..run.end].get(at)?;
+        next = at + 1;
+        let escapes = at > 0 && bytes[at - 1] == b'\\' && matches!(byte, b'n' | b'r' | b't');
+        if byte.is_ascii_alphanumeric() && !escapes {
+            next += bytes[next..run.end].iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+        }
+        Some(at)
+    })
+    .filter(move |at| may_start(bytes, *at))
 }
 
 /// What JSON Web Tokens begin with: `{"` in base64.

@@ -45,11 +45,17 @@ const LENGTHS: [u8; 26 * 26] = {
 };
 
 /// Where the account number lies whose check digits start here: the country stands before them.
+#[inline]
 pub(crate) fn around(bytes: &[u8], check_digits: usize) -> Option<Range<usize>> {
-    let country_end = match bytes[..check_digits] {
-        [.., b' ' | b'-'] => check_digits - 1,
-        _ => check_digits,
-    };
+    match bytes[..check_digits] {
+        [.., last, b' ' | b'-'] if last.is_ascii_alphabetic() => behind(bytes, check_digits - 1),
+        [.., last] if last.is_ascii_alphabetic() => behind(bytes, check_digits),
+        _ => None,
+    }
+}
+
+/// The account number whose country ends here.
+fn behind(bytes: &[u8], country_end: usize) -> Option<Range<usize>> {
     let start = country_end.checked_sub(2)?;
     let letter = |byte: u8| byte.is_ascii_alphabetic().then(|| usize::from(byte.to_ascii_uppercase() - b'A'));
     let length = usize::from(LENGTHS[26 * letter(bytes[start])? + letter(bytes[start + 1])?]);

@@ -71,8 +71,8 @@ pub(crate) struct Keys {
     ends: Gate,
     needles: Vec<Needle>,
     lists: &'static Lists,
-    /// What is known of names in text.
-    known: Memo<Option<Named>>,
+    /// What is known of names in text, of which there are more than of keys.
+    known: Memo<Option<Named>, 2048>,
     known_phrases: Memo<Option<Named>>,
 }
 
@@ -141,11 +141,19 @@ impl Keys {
             needles.push(Needle { place: Place::Word, kind, is_weak: false, after });
         }
         let automaton = AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).build(&texts)?;
-        let gate = Gate::of(texts.iter().map(String::as_str));
+        let begins_word = |needle: &Needle| needle.place != Place::Anywhere;
+        let gate = Gate::of(texts.iter().map(String::as_str).zip(needles.iter().map(begins_word)));
         let backwards: Vec<String> = texts.iter().map(|text| text.chars().rev().collect()).collect();
-        let ends = Gate::of(backwards.iter().map(String::as_str));
-        let (known, known_phrases) = (Memo::new(), Memo::new());
-        Ok(Self { automaton, gate, ends, needles, lists: &table.lists, known, known_phrases })
+        let ends = Gate::of(backwards.iter().map(|text| (text.as_str(), false)));
+        Ok(Self {
+            automaton,
+            gate,
+            ends,
+            needles,
+            lists: &table.lists,
+            known: Memo::new(),
+            known_phrases: Memo::new(),
+        })
     }
 
     /// What a key names, if it is sensitive.
@@ -156,10 +164,19 @@ impl Keys {
     /// As [`classify`](Self::classify), for names in text, which are remembered and have a limit: of what is longer nobody
     /// knows where it begins.
     pub(crate) fn classify_name(&self, name: &str) -> Option<Named> {
-        if name.len() <= LONGEST_NAME && self.gate.may_pass(name) {
-            self.known.get_or(name, || spelled(name, |spelling| self.find(spelling, false)))
-        } else {
-            None
+        if name.len() > LONGEST_NAME {
+            return None;
+        }
+        match self.known.get(name) {
+            Some(known) => known,
+            None if self.gate.may_pass(name) => {
+                self.known.get_or(name, || spelled(name, |spelling| self.find(spelling, false)))
+            }
+            // To look at it again takes less than to remember it beside those that find no room.
+            None => {
+                self.known.put(name, None);
+                None
+            }
         }
     }
 

@@ -9,9 +9,9 @@ const RECENT: usize = 64;
 /// Longer texts are looked at anew each time, so that the cache is bounded in bytes too.
 pub(crate) const LONGEST: usize = 64;
 
-/// Remembers at most 512 answers. What is written stays, so that reading takes no lock, and a flood of unusual
+/// Remembers at most so many answers. What is written stays, so that reading takes no lock, and a flood of unusual
 /// texts evicts nothing; of those that find no room, the last few are remembered apart.
-pub(crate) struct Memo<V> {
+pub(crate) struct Memo<V, const ROOM: usize = SLOTS> {
     kept: Box<[Slot<V>]>,
     recent: Mutex<Vec<Recent<V>>>,
 }
@@ -22,9 +22,9 @@ type Slot<V> = OnceLock<(Known, V)>;
 #[derive(Clone)]
 struct Recent<V>(String, V);
 
-impl<V: Copy> Memo<V> {
+impl<V: Copy, const ROOM: usize> Memo<V, ROOM> {
     pub(crate) fn new() -> Self {
-        Self { kept: (0..SLOTS).map(|_| Slot::new()).collect(), recent: Mutex::default() }
+        Self { kept: (0..ROOM).map(|_| Slot::new()).collect(), recent: Mutex::default() }
     }
 
     /// The answer about a text, if it is remembered.
@@ -34,7 +34,7 @@ impl<V: Copy> Memo<V> {
             return None;
         }
         let edges = Edges::of(text);
-        let [place, other] = edges.places();
+        let [place, other] = edges.places(ROOM);
         let known = |place: usize| self.kept[place].get().filter(|(known, _)| known.is(edges, text));
         known(place).or_else(|| known(other)).map(|(_, answer)| *answer)
     }
@@ -57,7 +57,7 @@ impl<V: Copy> Memo<V> {
         }
         // Nobody waits for another thread: what it would say is found out sooner.
         let Ok(mut recent) = self.recent.try_lock() else { return answer() };
-        let place = edges.places()[0] % RECENT;
+        let place = edges.places(ROOM)[0] % RECENT;
         match recent.get_mut(place) {
             Some(Recent(known, answer)) if known == text => *answer,
             Some(Recent(known, known_answer)) => {
@@ -86,7 +86,7 @@ impl<V: Copy> Memo<V> {
 
     /// A free slot for a text.
     fn free(&self, edges: Edges) -> Option<&Slot<V>> {
-        edges.places().into_iter().map(|place| &self.kept[place]).find(|slot| slot.get().is_none())
+        edges.places(ROOM).into_iter().map(|place| &self.kept[place]).find(|slot| slot.get().is_none())
     }
 
     fn keep(free: &Slot<V>, edges: Edges, text: &str, answer: V) {
@@ -123,13 +123,13 @@ impl Edges {
 
     /// The two places where the text may be remembered.
     #[inline]
-    fn places(self) -> [usize; 2] {
+    fn places(self, room: usize) -> [usize; 2] {
         const MIX: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xbf58_476d_1ce4_e5b9];
         // Names that differ in a letter alone must not meet: each bit of both halves of the product depends on many of the text.
         let last = self.last.wrapping_add(self.len as u64);
         let product = u128::from(self.first ^ MIX[0]) * u128::from(last ^ MIX[1]);
         let mixed = (product as u64) ^ ((product >> 64) as u64);
-        [(mixed >> 48) as usize % SLOTS, (mixed >> 32) as usize % SLOTS]
+        [(mixed >> 48) as usize % room, (mixed >> 32) as usize % room]
     }
 }
 
@@ -146,7 +146,7 @@ impl Known {
     }
 }
 
-impl<V> fmt::Debug for Memo<V> {
+impl<V, const ROOM: usize> fmt::Debug for Memo<V, ROOM> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // What it remembers comes from the caller's data and does not belong in a log.
         f.write_str("Memo(..)")
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_remembered_and_the_cache_is_bounded() {
-        let memo = Memo::new();
+        let memo = Memo::<_>::new();
         for n in 0..10_000_u32 {
             memo.put(&format!("key-{n}"), n);
         }
@@ -182,7 +182,7 @@ mod tests {
             |n| format!("field_of_a_long_name_{n}"),
         ];
         for shape in shapes {
-            let memo = Memo::new();
+            let memo = Memo::<_>::new();
             (0..200).for_each(|n| memo.put(&shape(n), n));
             let kept = (0..200).filter(|n| memo.get(&shape(*n)).is_some()).count();
             assert!(kept >= 180, "{} {kept}", shape(0));
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn of_what_finds_no_room_the_last_is_remembered_too() {
-        let memo = Memo::new();
+        let memo = Memo::<_>::new();
         for n in 0..10_000_u32 {
             memo.put(&format!("key-{n}"), n);
         }
@@ -226,7 +226,7 @@ mod tests {
             "éa",
             "aé",
         ];
-        let memo = Memo::new();
+        let memo = Memo::<_>::new();
         for (n, text) in texts.into_iter().enumerate() {
             memo.put(text, n);
         }

@@ -34,18 +34,29 @@ pub(crate) fn find(text: &str, found: &mut Found<'_>) {
     }
 }
 
+/// A one in the highest bit of each byte.
+const HIGHEST: u64 = 0x8080_8080_8080_8080;
+
+/// The highest bit of each byte that is no digit, the first byte lowest.
+#[inline]
+fn others(block: [u8; 8]) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // A digit becomes 0 to 9, any other byte has a high bit or gets one when 0x76 is added.
+    let values = u64::from_le_bytes(block) ^ (ONES * 0x30);
+    (((values & (ONES * 0x7f)) + ONES * 0x76) | values) & HIGHEST
+}
+
 /// The next digit from here on, looked for eight bytes at a time.
 fn next_digit(bytes: &[u8], from: usize) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let (blocks, _) = bytes[from..].as_chunks::<8>();
-    let has_digit = |block: &[u8; 8]| {
-        // A digit becomes 0 to 9, any other byte has a high bit or gets one when 0x76 is added.
-        let values = u64::from_ne_bytes(*block) ^ (ONES * 0x30);
-        let others = ((values & (ONES * 0x7f)) + ONES * 0x76) | values;
-        others & (ONES * 0x80) != ONES * 0x80
-    };
-    let start = from + 8 * blocks.iter().position(has_digit).unwrap_or(blocks.len());
-    bytes[start..].iter().position(u8::is_ascii_digit).map(|offset| start + offset)
+    let (blocks, rest) = bytes[from..].as_chunks::<8>();
+    for (place, block) in blocks.iter().enumerate() {
+        let digits = others(*block) ^ HIGHEST;
+        if digits != 0 {
+            return Some(from + 8 * place + digits.trailing_zeros() as usize / 8);
+        }
+    }
+    let start = bytes.len() - rest.len();
+    rest.iter().position(u8::is_ascii_digit).map(|offset| start + offset)
 }
 
 /// Groups of digits with single separators between.
@@ -77,16 +88,19 @@ fn find_in_chain(bytes: &[u8], chain: Range<usize>, found: &mut Found<'_>) {
             continue;
         }
         let group_end = digits_end(bytes, at);
-        at = if let Some(end) = card(bytes, at) {
-            if !is_in_list(bytes, at, end) {
-                found.push(at..end, marker::CARD);
+        let hit = match group_end - at {
+            0..3 => None,
+            3 => ssn(bytes, at, group_end).map(|end| (end, marker::SSN)),
+            _ => card(bytes, at).map(|end| (end, marker::CARD)),
+        };
+        at = match hit {
+            Some((end, mark)) => {
+                if mark != marker::CARD || !is_in_list(bytes, at, end) {
+                    found.push(at..end, mark);
+                }
+                end
             }
-            end
-        } else if let Some(end) = ssn(bytes, at, group_end) {
-            found.push(at..end, marker::SSN);
-            end
-        } else {
-            group_end
+            None => group_end,
         };
     }
 }
@@ -216,11 +230,17 @@ fn separator(bytes: &[u8], start: usize, end: usize) -> Option<usize> {
     bytes.get(next).is_some_and(u8::is_ascii_digit).then_some(next)
 }
 
+/// Where the digits end that start here, looked for eight bytes at a time.
 fn digits_end(bytes: &[u8], start: usize) -> usize {
-    bytes[start.min(bytes.len())..]
-        .iter()
-        .position(|byte| !byte.is_ascii_digit())
-        .map_or(bytes.len(), |offset| start + offset)
+    let mut end = start.min(bytes.len());
+    while let Some(block) = bytes[end..].first_chunk() {
+        let others = others(*block);
+        if others != 0 {
+            return end + others.trailing_zeros() as usize / 8;
+        }
+        end += block.len();
+    }
+    end + bytes[end..].iter().take_while(|byte| byte.is_ascii_digit()).count()
 }
 
 fn is_card_number(digits: &[u8]) -> bool {

@@ -3,12 +3,11 @@
 
 use std::ops::Range;
 
-use memchr::{memchr, memchr_iter, memmem};
+use memchr::{memchr, memchr_iter, memchr2_iter, memmem};
 
 use crate::judge;
 use crate::keys::{Keys, LONGEST_NAME, Named, SecretKind};
 use crate::marker;
-use crate::places::places;
 use crate::scan::Found;
 use crate::tokens::run_end;
 use crate::values::{self, Sign, Tokens};
@@ -245,7 +244,7 @@ fn content(text: &str, start: usize) -> Option<Range<usize>> {
 pub(crate) fn find_tuples(text: &str, keys: &Keys, found: &mut Found<'_>) {
     let bytes = text.as_bytes();
     let (mut done, mut tokens) = (0, Tokens::default());
-    for comma in places(bytes, |byte| byte == b',') {
+    for comma in memchr_iter(b',', bytes) {
         if comma < done || comma == 0 {
             continue;
         }
@@ -294,7 +293,7 @@ pub(crate) fn find_tuples(text: &str, keys: &Keys, found: &mut Found<'_>) {
 pub(crate) fn find_debug(text: &str, keys: &Keys, found: &mut Found<'_>) {
     let bytes = text.as_bytes();
     let mut done = 0;
-    for open in places(bytes, |byte| byte == b'(') {
+    for open in memchr_iter(b'(', bytes) {
         // Most brackets tell by what follows them that they are none of these.
         let first = bytes.get(open + 1).copied().unwrap_or(b')');
         if first == b'"'
@@ -384,7 +383,7 @@ fn argument(text: &str, open: usize, keys: &Keys) -> Option<Range<usize>> {
 pub(crate) fn find_beside(text: &str, keys: &Keys, found: &mut Found<'_>) {
     let bytes = text.as_bytes();
     let mut done = 0;
-    for quote in places(bytes, |byte| (byte == b'"') | (byte == b'\'')) {
+    for quote in memchr2_iter(b'"', b'\'', bytes) {
         let [.., last, b' '] = bytes[..quote] else { continue };
         if quote < done || !(last.is_ascii_alphanumeric()) {
             continue;

@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 
+use memchr::memchr_iter;
+
 use crate::families::looks_random;
 use crate::judge;
 use crate::keys::Keys;
 use crate::marker;
 use crate::names::{self, List};
-use crate::places::places;
 use crate::prefilter::is_uuid;
 use crate::scan::Found;
 use crate::tokens::run_end;
@@ -19,7 +20,7 @@ const LEAST: usize = 12;
 pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
     let bytes = text.as_bytes();
     let mut segment = 0;
-    for slash in places(bytes, |byte| byte == b'/') {
+    for slash in memchr_iter(b'/', bytes) {
         let before = std::mem::replace(&mut segment, slash + 1);
         // Most segments are shorter, and that is seen at two of their bytes.
         let is_long_to = |ahead: usize| bytes.get(slash + ahead).is_some_and(|byte| is_in_segment(*byte));

@@ -455,3 +455,19 @@ fn fields(bytes: &[u8], start: usize) -> impl Iterator<Item = Range<usize>> {
         Some(start..start + bytes[start..end].trim_ascii_end().len())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prefilter::Prefilter;
+
+    #[test]
+    fn commands_without_flags_and_quotes_are_looked_for_in_texts_of_several_lines() {
+        let is_bare = |command: &Command| command.has_capitals() && !matches!(command, Command::Quoted);
+        let bare = COMMANDS.iter().filter(|(_, command)| is_bare(command)).map(|(text, _)| *text);
+        for text in bare.chain(["ENV ", "PASS ", "LOGIN ", "INSERT INTO "]) {
+            assert!(Prefilter::of(&format!("one line\nanother {text}x y")).commands(), "{text}");
+        }
+        assert!(!Prefilter::of("one line\nanother of words alone").commands());
+    }
+}

@@ -2,12 +2,11 @@
 
 use std::ops::Range;
 
-use memchr::memchr2;
+use memchr::{memchr_iter, memchr2};
 
 use crate::judge;
 use crate::keys::{Keys, Named};
 use crate::marker;
-use crate::places::places;
 use crate::scan::Found;
 use crate::tokens::run_end;
 use crate::values;
@@ -28,7 +27,7 @@ pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
     let mut start = 0;
     // The next of what parts cells whose names have blanks: most texts have none.
     let mut cells_at = 0;
-    for end in places(bytes, |byte| byte == b'\n').chain(std::iter::once(bytes.len())) {
+    for end in memchr_iter(b'\n', bytes).chain(std::iter::once(bytes.len())) {
         let line = start..end;
         start = end + 1;
         // A row of lines parts the head from what is below.

@@ -57,12 +57,8 @@ fn find_in_run(
     found: &mut Found<'_>,
 ) -> usize {
     let families = families::known();
-    // Only long tokens are known by something in their middle.
-    let is_long = run.len() >= LONGEST_WORD;
-    for at in families.may_be_in(bytes, run) {
-        if at < hit_end || !(is_long || families::may_start(bytes, at)) {
-            continue;
-        }
+    let mut read = hit_end;
+    let mut try_at = |at: usize| {
         let starts_token = at >= runs.no_web_token_until && bytes[at..].starts_with(families::JSON_WEB_TOKEN);
         let hit = if starts_token && !follows_word(bytes, at) {
             json_web_token(bytes, at)
@@ -76,6 +72,17 @@ fn find_in_run(
         if let Some((token, mark)) = hit.filter(|(token, _)| token.start >= hit_end) {
             hit_end = token.end;
             found.push(token, mark);
+        }
+        hit_end
+    };
+    // Only long tokens are known by something in their middle.
+    if run.len() >= LONGEST_WORD {
+        for at in families.may_be_in(bytes, run) {
+            read = if at < read { read } else { try_at(at) };
+        }
+    } else {
+        for at in families::starts_in(bytes, run).filter(|at| families.may_be_at(bytes, *at)) {
+            read = if at < read { read } else { try_at(at) };
         }
     }
     hit_end
