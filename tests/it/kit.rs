@@ -7,6 +7,7 @@ mod files;
 mod kubernetes;
 mod live;
 mod routing;
+mod simulated;
 mod slo;
 mod tape;
 mod uptime;

@@ -24,7 +24,8 @@ const TIMES_AS_LONG: f64 = 2.0;
 const LEAST_SHARE: f64 = 0.001;
 /// What little data is.
 const LEAST_FAILED: f64 = 4.5;
-const LEAST_NOW: f64 = 30.0;
+/// The 95th percentile of fewer is twice as long by chance every few days.
+const LEAST_NOW: f64 = 100.0;
 const LEAST_BEFORE: f64 = 200.0;
 
 /// One kind of thing: its series, and those of it that failed.
@@ -77,15 +78,22 @@ fn failures(of: &Of) -> Expr {
         let failed = Expr::from(failed().increase(DAY).offset(HOUR)).or(none);
         failed.plus(Expr::Number(0.5)).over(ended().plus(Expr::Number(1.0)))
     };
-    let deviation = usual().product(Expr::Number(1.0).minus(usual())).over(ended()).root();
-    let beyond_chance = Expr::from(failed().increase(NOW)).minus(Expr::Number(CORRECTION)).over(ended());
+    let same_hour = || share_of(HOUR, DAY);
+    // By how many deviations more failed than such a share of them.
+    let deviations = |share: &dyn Fn() -> Expr| {
+        let deviation = share().product(Expr::Number(1.0).minus(share())).over(ended()).root();
+        let beyond_chance = Expr::from(failed().increase(NOW)).minus(Expr::Number(CORRECTION)).over(ended());
+        beyond_chance.minus(share()).over(deviation)
+    };
     now()
         .exceeds(usual().times(TIMES_AS_MANY))
         .and(now().above(LEAST_SHARE))
-        .and(beyond_chance.minus(usual()).over(deviation).above(DEVIATIONS))
+        .and(deviations(&usual).above(DEVIATIONS))
         .and(Expr::from(failed().increase(NOW)).above(LEAST_FAILED))
         .and(Expr::from(all().increase(DAY).offset(HOUR)).above(LEAST_BEFORE))
-        .unless(share_of(HOUR, DAY).times(TIMES_AS_MANY).exceeds(now()))
+        .unless(same_hour().times(TIMES_AS_MANY).exceeds(now()))
+        // Where nothing failed in that hour, this is without end, and nothing is left out.
+        .unless(deviations(&same_hour).below(DEVIATIONS))
 }
 
 /// The 95th percentile, where it is much longer than yesterday and than in the same hour of yesterday.
