@@ -38,7 +38,8 @@ async fn pages_about_calls_of_functions_lead_to_the_function_that_fails_or_is_sl
     let sandbox = Sandbox::empty();
     let loans = service(&sandbox, "loan-service");
     let rate = |Json(loan): Json<u64>| async move {
-        tokio::time::sleep(Duration::from_millis(60)).await;
+        // The one that succeeds is the slowest of all.
+        tokio::time::sleep(Duration::from_millis(if loan == 0 { 20 } else { 300 })).await;
         if loan == 0 { Err(axum::http::StatusCode::BAD_GATEWAY) } else { Ok(Json(loan)) }
     };
     let functions = Router::new().route("/functions/rate", post(rate)).layer(loans.layer());
