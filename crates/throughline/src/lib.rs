@@ -49,7 +49,7 @@
 //! | `log` | structured logs, a JSON object a line | `log`, `log-files` |
 //! | `http` | layers for servers and clients, the axum extractor | `tower`, `axum`, `reqwest`, `reqwest-middleware` |
 //! | `health` | probes: live, ready, startup | `health` |
-//! | `browser` | what browsers see: Web Vitals, failures in pages, clicks that begin traces | `browser` |
+//! | `browser` | what browsers see: Web Vitals, failures in pages, clicks that begin traces | `browser`, `source-maps` |
 //! | `worker` | workers and executors, queue depth, state machines, rate limits | `workflow`, `apalis` |
 //! | `otel` | export over OTLP to what a team has open already | `otel`, `otel-grpc`, `otel-tls` |
 //! | `viewer` | web pages of runs, as a router to nest in the service | `viewer` |
@@ -59,7 +59,7 @@
 //! | `testing` | trees for snapshots, faulty stores, conformance suites | `testing` |
 //!
 //! All features except `apalis`, `browser`, `log-files`, `otel` and its kin, `redis` and its kin, `reqwest`, `reqwest-middleware`, `sentry`,
-//! `transports`, `viewer` and `testing` are on by default; the README says how many crates each one adds.
+//! `source-maps`, `transports`, `viewer` and `testing` are on by default; the README says how many crates each one adds.
 
 pub mod analytics;
 #[cfg(feature = "browser")]
