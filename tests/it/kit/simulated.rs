@@ -50,8 +50,11 @@ fn seasonal(tick: usize) -> Load {
     Load { ended: 66.0 + 54.0 * day, failing: 0.1 + 0.05 * day, slower: 1.0 - 0.3 * day }
 }
 
+/// What ends at which of the scrapes.
+type LoadAt = fn(usize) -> Load;
+
 /// The workflows, and what ends of them.
-const WORKFLOWS: [(&str, fn(usize) -> Load); 4] = [
+const WORKFLOWS: [(&str, LoadAt); 4] = [
     ("steady", |_| STEADY),
     ("seasonal", seasonal),
     // Of these, twice as many fail after the week, or they take three times as long.

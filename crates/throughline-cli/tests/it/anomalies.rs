@@ -123,10 +123,10 @@ fn store_of_rates() -> Sandbox {
     let now = Timestamp::now();
     let minutes = 9 * 24 * 60_u64;
     let mut lines = String::new();
-    let mut add = |ago: f64, event_type: &str, tenant: &str, n: usize| {
+    let mut add = |ago: Duration, event_type: &str, tenant: &str, n: usize| {
         let event = json!({
             "trace_id": format!("{0:016x}{0:016x}", n + 1), "span_id": format!("{:016x}", n + 1), "seq": 1,
-            "timestamp": now.minus(Duration::from_secs_f64(ago)), "n": n, "service": "loans",
+            "timestamp": now.minus(ago), "n": n, "service": "loans",
             "event_type": event_type, "workflow": "loan-approval", "status": "success",
             "duration_us": 10_000 + 997 * (n % 40), "attrs": { "tenant": tenant },
         });
@@ -137,7 +137,7 @@ fn store_of_rates() -> Sandbox {
         let ago = 60 * (minutes - minute);
         let is_last = ago <= 1_800;
         let (runs, steps) = if is_last { (0, 40) } else { (2, 2) };
-        let at = |of: u64, among: u64| (ago as f64) - 60.0 * of as f64 / among as f64;
+        let at = |of: u64, among: u64| Duration::from_millis(1_000 * ago - 60_000 * of / among);
         for run in 0..runs {
             add(at(run, runs), "workflow:completed", "acme", n.next().unwrap());
         }
