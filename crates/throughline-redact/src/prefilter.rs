@@ -92,13 +92,12 @@ const BEGIN_TEXT: [&[u8]; 6] =
     [b"ENV ", b"machine ", b"setenv ", b"setx ", b"aws configure set ", b"npm config set "];
 
 /// What they and the settings of servers have in common where there are more lines: in so few texts the searcher is fastest.
-const IN_LINES: [&str; 16] = [
+const IN_LINES: [&str; 15] = [
     "env ",
     "ENV ",
     "setx ",
     "nfig set ",
     "nfigure set ",
-    "set -gx ",
     "git config ",
     "bindpw ",
     "rootpw ",

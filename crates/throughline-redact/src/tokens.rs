@@ -52,13 +52,32 @@ fn run_start(bytes: &[u8], from: usize, end: usize, is_part: impl Fn(u8) -> bool
 fn find_in_run(
     bytes: &[u8],
     run: Range<usize>,
-    mut hit_end: usize,
+    hit_end: usize,
     runs: &mut Runs,
     found: &mut Found<'_>,
 ) -> usize {
     let families = families::known();
-    let mut read = hit_end;
-    let mut try_at = |at: usize| {
+    // Only long tokens are known by something in their middle.
+    if run.len() >= LONGEST_WORD {
+        find_at(families.may_be_in(bytes, run), bytes, hit_end, runs, found)
+    } else {
+        let starts = families::starts_in(bytes, run).filter(|at| families.may_be_at(bytes, *at));
+        find_at(starts, bytes, hit_end, runs, found)
+    }
+}
+
+/// Finds the secrets whose beginning or anchor is at one of these places.
+fn find_at(
+    places: impl Iterator<Item = usize>,
+    bytes: &[u8],
+    mut hit_end: usize,
+    runs: &mut Runs,
+    found: &mut Found<'_>,
+) -> usize {
+    for at in places {
+        if at < hit_end {
+            continue;
+        }
         let starts_token = at >= runs.no_web_token_until && bytes[at..].starts_with(families::JSON_WEB_TOKEN);
         let hit = if starts_token && !follows_word(bytes, at) {
             json_web_token(bytes, at)
@@ -68,21 +87,10 @@ fn find_in_run(
         } else {
             None
         };
-        let hit = hit.or_else(|| Some((families.at(bytes, at, runs)?.0, marker::API_KEY)));
+        let hit = hit.or_else(|| Some((families::known().at(bytes, at, runs)?.0, marker::API_KEY)));
         if let Some((token, mark)) = hit.filter(|(token, _)| token.start >= hit_end) {
             hit_end = token.end;
             found.push(token, mark);
-        }
-        hit_end
-    };
-    // Only long tokens are known by something in their middle.
-    if run.len() >= LONGEST_WORD {
-        for at in families.may_be_in(bytes, run) {
-            read = if at < read { read } else { try_at(at) };
-        }
-    } else {
-        for at in families::starts_in(bytes, run).filter(|at| families.may_be_at(bytes, *at)) {
-            read = if at < read { read } else { try_at(at) };
         }
     }
     hit_end
