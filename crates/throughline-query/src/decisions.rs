@@ -156,6 +156,12 @@ pub(super) struct Consequences<'q> {
     /// The decisions that led to the cause, in order: those that are linked by what holds it or, if there are none, the last
     /// after which it followed.
     led: Vec<u32>,
+    following: Following,
+}
+
+/// What came after what, as far as it is asked of decisions: empty where there are none.
+#[derive(Default)]
+struct Following {
     /// The spans that link each decision, sorted by decision.
     linked: Vec<(u32, u32)>,
     /// For each span how many forward siblings begin after it.
@@ -181,9 +187,8 @@ impl TraceQuery {
     }
 }
 
-impl<'q> Consequences<'q> {
-    pub(super) fn new(query: &'q TraceQuery) -> Self {
-        let causes = Causes::new(query);
+impl Following {
+    fn new(query: &TraceQuery, causes: &Causes<'_>) -> Self {
         let mut linked = Vec::new();
         for span in query.spans() {
             let decisions = span.linked(Relation::DecidedBy).filter_map(|id| query.index.find(id));
@@ -198,28 +203,38 @@ impl<'q> Consequences<'q> {
             let mut count = 0;
             for &sibling in siblings.iter().rev() {
                 later[sibling as usize] = count;
-                count += u32::from(is_forward(&causes, sibling));
+                count += u32::from(is_forward(causes, sibling));
             }
         }
         let mut origin = vec![NONE; later.len()];
+        let mut failed_before = vec![0];
         for &span in &query.index.outline().rows {
-            let around = query.at(span).parent().filter(|parent| !parent.is_workflow() && !parent.is_saga());
+            let view = query.at(span);
+            let around = view.parent().filter(|parent| !parent.is_workflow() && !parent.is_saga());
             origin[span as usize] = match around {
                 _ if later[span as usize] > 0 => span,
                 Some(parent) => origin[parent.index as usize],
                 None => NONE,
             };
+            let failed = u32::from(view.status() == Status::Failed);
+            failed_before.push(failed_before.last().copied().unwrap_or(0) + failed);
         }
-        let mut failed_before = vec![0];
-        for &span in &query.index.outline().rows {
-            let failed = query.at(span).status() == Status::Failed;
-            failed_before.push(failed_before.last().copied().unwrap_or(0) + u32::from(failed));
-        }
+        Self { linked, later, origin, failed_before }
+    }
+}
+
+impl<'q> Consequences<'q> {
+    pub(super) fn new(query: &'q TraceQuery) -> Self {
+        let causes = Causes::new(query);
         let found = query.find_cause_with(|| causes.find());
-        let mut consequences = Self { found, led: Vec::new(), causes, linked, later, origin, failed_before };
-        let holding = query
-            .spans()
-            .filter(|span| span.is_decision() && consequences.consequence_with_cause(*span).is_some());
+        let decisions: Vec<Span<'q>> = query.spans().filter(Span::is_decision).collect();
+        let following = match decisions.is_empty() {
+            true => Following::default(),
+            false => Following::new(query, &causes),
+        };
+        let mut consequences = Self { found, led: Vec::new(), causes, following };
+        let holding =
+            decisions.into_iter().filter(|span| consequences.consequence_with_cause(*span).is_some());
         let (linked, followed): (Vec<_>, Vec<_>) =
             holding.partition(|span| !consequences.linked_to(*span).is_empty());
         let led =
@@ -235,7 +250,7 @@ impl<'q> Consequences<'q> {
                 Some(at) => {
                     let later = decision.query.index.later_siblings(at).iter().copied();
                     let later = later.filter(|span| is_forward(&self.causes, *span));
-                    (Basis::Followed, Box::new(later), self.later[at as usize] as usize)
+                    (Basis::Followed, Box::new(later), self.following.later[at as usize] as usize)
                 }
                 None => (Basis::Nothing, Box::new(std::iter::empty()), 0),
             }
@@ -275,9 +290,9 @@ impl<'q> Consequences<'q> {
 
     /// The spans that link a decision, each with the decision before it.
     fn linked_to(&self, decision: Span<'_>) -> &[(u32, u32)] {
-        let from = self.linked.partition_point(|(of, _)| *of < decision.index);
-        let to = self.linked.partition_point(|(of, _)| *of <= decision.index);
-        &self.linked[from..to]
+        let from = self.following.linked.partition_point(|(of, _)| *of < decision.index);
+        let to = self.following.linked.partition_point(|(of, _)| *of <= decision.index);
+        &self.following.linked[from..to]
     }
 
     /// The consequence that holds the cause, wherever among many it stands.
@@ -299,7 +314,7 @@ impl<'q> Consequences<'q> {
     /// The decision itself, or the step in which it was taken: the innermost with work that came after it, within
     /// the workflow or the saga.
     fn origin_of_what_followed(&self, decision: Span<'q>) -> Option<u32> {
-        Some(self.origin[decision.index as usize]).filter(|origin| *origin != NONE)
+        Some(self.following.origin[decision.index as usize]).filter(|origin| *origin != NONE)
     }
 
     fn consequence(&self, span: u32, holds_cause: bool) -> Consequence {
@@ -308,7 +323,7 @@ impl<'q> Consequences<'q> {
         Consequence {
             span: self.causes.at(span).summary(),
             spans: end - row,
-            failed: (self.failed_before[end] - self.failed_before[row]) as usize,
+            failed: (self.following.failed_before[end] - self.following.failed_before[row]) as usize,
             holds_cause,
         }
     }

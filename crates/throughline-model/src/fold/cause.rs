@@ -144,7 +144,7 @@ impl<'e> Causes<'e> {
             failure_below: vec![false; len],
             cancellation_below: vec![false; len],
             failed_inside: vec![0; len],
-            has_any_beside: record.spans.iter().any(|span| !span.beside.is_empty()),
+            has_any_beside: record.spans.iter().any(|span| !span.beside().is_empty()),
             record,
         };
         causes.follow_retries();
@@ -184,7 +184,7 @@ impl<'e> Causes<'e> {
         !self.has_any_beside
             || self
                 .work_since(parent, span)
-                .any(|later| !self.record.spans[later as usize].beside.contains(&span))
+                .any(|later| !self.record.spans[later as usize].beside().contains(&span))
     }
 
     /// The work that was begun in a span after something in it had ended, the last first.
@@ -203,7 +203,7 @@ impl<'e> Causes<'e> {
         let mut last = first.clone();
         for (retry, facts) in (0_u32..).zip(&self.record.spans) {
             // A retry begins after what it retries: links that say otherwise could go in circles.
-            for original in facts.retries.iter().copied().filter(|original| *original < retry) {
+            for original in facts.retries().iter().copied().filter(|original| *original < retry) {
                 let chain = first[original as usize];
                 let before = std::mem::replace(&mut last[chain as usize], retry);
                 if before != retry {

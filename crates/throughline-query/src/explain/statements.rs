@@ -14,7 +14,7 @@ use crate::decisions::Consequences;
 use crate::{Decision, Span, TraceQuery};
 use throughline_model::fold::{Agreement, Ground, agreement, may_be_chance, says_why};
 use throughline_model::names::{self, data};
-use throughline_model::{EventId, Relation, SpanId, Status, Text};
+use throughline_model::{ErrorInfo, EventId, Relation, SpanId, Status, Text};
 
 /// A sentence of a verdict.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -203,10 +203,14 @@ impl<'q> Saying<'q> {
     fn say(&mut self, says: Says, certainty: Certainty, text: String, spans: &[Span<'_>]) {
         let mut of_this_kind = self.statements.iter().filter(|other| other.says == says);
         // What is said once need not be said of every other span of that name.
-        let is_new = of_this_kind.clone().all(|other| other.text != text);
-        if is_new && of_this_kind.by_ref().count() < OF_A_KIND {
+        if of_this_kind.all(|other| other.text != text) && !self.has_enough(says) {
             self.statements.push(Statement::new(says, certainty, text, spans));
         }
+    }
+
+    /// Whether as many statements of a kind have been made as there are at most.
+    fn has_enough(&self, says: Says) -> bool {
+        self.statements.iter().filter(|other| other.says == says).count() >= OF_A_KIND
     }
 
     fn symptom(&mut self, top: Span<'_>) {
@@ -252,34 +256,40 @@ impl<'q> Saying<'q> {
 
     fn other_failures(&mut self, consequences: &Consequences<'q>) {
         let own = self.cause.error();
+        let is_own = |error: &ErrorInfo| own == Some(error);
+        let agrees = |error: &ErrorInfo| {
+            let same = |a, b| agreement(a, b) >= Some(Agreement::Message) && !may_be_chance(a, b);
+            own.is_some_and(|own| same(own, error) || same(error, own))
+        };
         for failure in &self.explanation.other_failures {
-            let Some(span) = self.query.span(failure.span.span_id) else { continue };
-            let name = position(&failure.span);
-            let is_before = span.end_place() < self.cause.end_place();
-            match failure.outcome {
-                FailureOutcome::Independent if self.explanation.verdict == Verdict::Failed => {
-                    let when = if is_before { "before it" } else { "after it" };
-                    if own.is_some() && own == span.error() {
-                        let text =
-                            format!("{name} failed {when} with the same error: what helps one may help both");
-                        self.say(Says::SameErrorBeside, Certainty::Inferred, text, &[span, self.cause]);
-                        continue;
-                    }
-                    let text = format!(
-                        "{name} failed {when}, for a reason of its own{}: fixing one will not be enough",
-                        span.error().map_or_else(String::new, |error| format!(" ({})", with_sources(error)))
-                    );
-                    self.say(Says::Independent, Certainty::Inferred, text, &[span, self.cause]);
-                }
-                FailureOutcome::Tolerated | FailureOutcome::Recovered if is_before => {
-                    let same = |a, b| agreement(a, b) >= Some(Agreement::Message) && !may_be_chance(a, b);
-                    if own.zip(span.error()).is_some_and(|(a, b)| same(a, b) || same(b, a)) {
-                        let text = format!("the same error was tolerated earlier in {name}");
-                        self.say(Says::SameErrorTolerated, Certainty::Inferred, text, &[span, self.cause]);
-                    }
-                }
-                _ => {}
+            let error = failure.span.error.as_ref();
+            let says = match failure.outcome {
+                FailureOutcome::Independent if self.explanation.verdict != Verdict::Failed => continue,
+                FailureOutcome::Independent if error.is_some_and(is_own) => Says::SameErrorBeside,
+                FailureOutcome::Independent => Says::Independent,
+                FailureOutcome::Tolerated | FailureOutcome::Recovered => Says::SameErrorTolerated,
+                FailureOutcome::Retried | FailureOutcome::Aftermath => continue,
+            };
+            if self.has_enough(says) {
+                continue;
             }
+            let Some(span) = self.query.span(failure.span.span_id) else { continue };
+            let is_before = span.end_place() < self.cause.end_place();
+            let (name, when) = (position(&failure.span), if is_before { "before it" } else { "after it" });
+            let text = match says {
+                Says::SameErrorTolerated if !is_before || !error.is_some_and(agrees) => continue,
+                Says::SameErrorTolerated => format!("the same error was tolerated earlier in {name}"),
+                Says::SameErrorBeside => {
+                    format!("{name} failed {when} with the same error: what helps one may help both")
+                }
+                _ => {
+                    let error = error.map_or_else(String::new, |error| format!(" ({})", with_sources(error)));
+                    format!(
+                        "{name} failed {when}, for a reason of its own{error}: fixing one will not be enough"
+                    )
+                }
+            };
+            self.say(says, Certainty::Inferred, text, &[span, self.cause]);
         }
         self.put_up_with(consequences);
     }

@@ -275,8 +275,9 @@ pub(super) fn other_failures(
     let (mut failures, mut taken_along) = (Vec::new(), Vec::new());
     let cause = found.map(|found| causes.at(found.cause));
     let failed_at = cause.map_or(u32::MAX, |cause| cause.end_place());
-    let message = |span: Span<'_>| span.error().map(|error| error.message.clone());
-    let is_another = |span: Span<'_>| cause.is_none_or(|cause| message(cause) != message(span));
+    let own_message = cause.and_then(|cause| cause.error()).map(|error| &error.message);
+    let is_another =
+        |span: Span<'_>| cause.is_none() || own_message != span.error().map(|error| &error.message);
     // What the cause says itself, whatever passed it on says for that reason.
     let is_in_cause = |span: Span<'_>| cause.is_some_and(|cause| tells_of(cause, span));
     let ground = found.and_then(|found| found.steps.last()).map(|(_, ground)| *ground);
@@ -339,13 +340,11 @@ pub(super) fn other_failures(
             }
             None => FailureOutcome::Independent,
         };
-        failures.push((span, outcome, last));
+        failures.push((span.end_place(), span, outcome, last));
     }
-    failures.sort_by_key(|(span, ..)| span.end_place());
-    let failure = |(span, outcome, last): (Span<'_>, FailureOutcome, Option<Span<'_>>)| OtherFailure {
-        span: span.summary(),
-        outcome,
-        retried_by: last.map(|last| last.summary()),
+    failures.sort_by_key(|(ended, ..)| *ended);
+    let failure = |(_, span, outcome, last): (u32, Span<'_>, FailureOutcome, Option<Span<'_>>)| {
+        OtherFailure { span: span.summary(), outcome, retried_by: last.map(|last| last.summary()) }
     };
     (failures.into_iter().map(failure).collect(), taken_along)
 }

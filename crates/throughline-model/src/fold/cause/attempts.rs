@@ -31,7 +31,7 @@ impl<'e> Causes<'e> {
     /// the same other work in between. A dependency that only differs by a number is tried in its place: another replica.
     pub(super) fn never_succeeded(&self, span: u32) -> bool {
         let facts = &self.record.spans[span as usize];
-        if !facts.retries.is_empty() {
+        if !facts.retries().is_empty() {
             return true;
         }
         let Some(parent) = facts.parent else { return false };

@@ -16,8 +16,10 @@ pub struct SpanFacts<'e> {
     pub(super) first: &'e TraceEvent,
     /// Its last event.
     pub(super) last: &'e TraceEvent,
-    /// The status of its last event: here, too, for it is asked for so often that the events are not to be visited for it.
+    /// The status of its last event, and the error that it ended with: here, too, for they are asked for so often that the
+    /// events are not to be visited for them.
     pub(super) status: Status,
+    error: Option<&'e ErrorInfo>,
     /// Whether it is a point event.
     pub(super) is_point: bool,
     /// The span around it.
@@ -27,14 +29,18 @@ pub struct SpanFacts<'e> {
     pub(super) ended: u32,
     /// Whether it undoes another span.
     pub(super) undoes: bool,
-    /// What it tries again.
-    pub(super) retries: Vec<u32>,
     /// The span whose error it ended with.
     pub(super) failed_by: Option<u32>,
     /// Whether it ended with the error of a span of another run.
     pub(super) failed_elsewhere: bool,
-    /// What had failed beside it before it began.
-    pub(super) beside: Vec<u32>,
+    others: Option<Box<Others>>,
+}
+
+/// Other spans that a span names, as few do.
+#[derive(Debug, Clone, Default)]
+struct Others {
+    retries: Vec<u32>,
+    beside: Vec<u32>,
 }
 
 impl<'e> SpanFacts<'e> {
@@ -51,15 +57,15 @@ impl<'e> SpanFacts<'e> {
             first,
             last: first,
             status: first.status,
+            error: None,
             is_point: false,
             parent,
             began,
             ended,
             undoes: false,
-            retries: Vec::new(),
             failed_by: None,
             failed_elsewhere: false,
-            beside: Vec::new(),
+            others: None,
         };
         facts.read(first, &find);
         for event in events {
@@ -67,6 +73,11 @@ impl<'e> SpanFacts<'e> {
             facts.read(event, &find);
         }
         facts.status = facts.last.status;
+        facts.error = facts.last.error.as_deref().filter(|error| {
+            let says_anything =
+                !error.message.is_empty() || !error.kind.is_empty() || !error.chain.is_empty();
+            facts.status != Status::Pending && says_anything
+        });
         facts.is_point = first.seq == 0 && first.status != Status::Pending && std::ptr::eq(first, facts.last);
         Some(facts)
     }
@@ -107,13 +118,16 @@ impl<'e> SpanFacts<'e> {
                     self.undoes |= link.trace_id.is_none_or(|trace| trace == event.trace_id);
                 }
                 Relation::RetryOf => {
-                    self.retries.extend(target().filter(|span| !self.retries.contains(span)));
+                    let target = target().filter(|span| !self.retries().contains(span));
+                    self.others.get_or_insert_default().retries.extend(target);
                 }
                 Relation::FailedBy => {
                     self.failed_by = target().or(self.failed_by);
                     self.failed_elsewhere |= link.trace_id.is_some_and(|trace| trace != event.trace_id);
                 }
-                Relation::Beside if self.beside.len() < NAMED_BESIDE => self.beside.extend(target()),
+                Relation::Beside if self.beside().len() < NAMED_BESIDE => {
+                    self.others.get_or_insert_default().beside.extend(target());
+                }
                 Relation::Beside
                 | Relation::DecidedBy
                 | Relation::CausedBy
@@ -130,8 +144,17 @@ impl<'e> SpanFacts<'e> {
 
     /// The error that it ended with, if that says anything.
     pub(super) fn error(&self) -> Option<&'e ErrorInfo> {
-        let error = self.last.error.as_deref().filter(|_| self.status != Status::Pending)?;
-        (!error.message.is_empty() || !error.kind.is_empty() || !error.chain.is_empty()).then_some(error)
+        self.error
+    }
+
+    /// What it tries again.
+    pub(super) fn retries(&self) -> &[u32] {
+        self.others.as_ref().map_or(&[], |others| &others.retries)
+    }
+
+    /// What had failed beside it before it began.
+    pub(super) fn beside(&self) -> &[u32] {
+        self.others.as_ref().map_or(&[], |others| &others.beside)
     }
 }
 
