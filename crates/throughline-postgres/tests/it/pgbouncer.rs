@@ -1,6 +1,7 @@
 //! Everything that a store does works through PgBouncer in transaction mode, which hands each transaction to whichever session
 //! is free.
 
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -58,7 +59,9 @@ impl Pooler {
         let log = std::fs::File::create(folder.join("pgbouncer-log")).unwrap();
         command.arg("-q").arg(settings).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log);
         let mut process = command.spawn().unwrap();
-        while !folder.join(format!(".s.PGSQL.{}", Self::PORT)).exists() {
+        // Between its bind and its listen the socket is there and refuses.
+        let socket = folder.join(format!(".s.PGSQL.{}", Self::PORT));
+        while UnixStream::connect(&socket).is_err() {
             if let Some(status) = process.try_wait().unwrap() {
                 panic!("pgbouncer ended with {status} before it was ready");
             }
