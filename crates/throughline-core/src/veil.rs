@@ -9,8 +9,8 @@ use throughline_model::names;
 use throughline_model::{
     Attrs, BoxFuture, Bucket, ChoiceOutcome, CurrentStep, ErrorInfo, FailureSummary, Filter, HotSpot,
     InstanceId, JobAttempt, JobKey, Liveness, OpenRun, OpenSummary, Page, Paged, Process, Rate, ReadError,
-    Readers, RootSummary, RunSummary, Scope, Secret, SlowSpan, StageTimes, Text, TraceAnalytics, TraceEvent,
-    TraceId, TraceReader, TypeRate,
+    Readers, RootSummary, RunSummary, Scope, Secret, SlowSpan, SpanId, StageTimes, Text, TraceAnalytics,
+    TraceEvent, TraceId, TraceReader, TypeRate,
 };
 use throughline_redact::Redactor;
 
@@ -169,6 +169,14 @@ impl TraceReader for Reader {
         Box::pin(
             async move { Ok(each(self.reader.trace_page(id, page).await?, |event| self.veil.event(event))) },
         )
+    }
+
+    fn span(&self, id: TraceId, span: SpanId) -> BoxFuture<'_, Result<Vec<TraceEvent>, ReadError>> {
+        Box::pin(async move {
+            let mut events = self.reader.span(id, span).await?;
+            events.iter_mut().for_each(|event| self.veil.event(event));
+            Ok(events)
+        })
     }
 
     fn last_attempt<'a>(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::fold::Position;
 use crate::{
     BoxFuture, Cursor, DeployCheck, Filter, InstanceId, JobAttempt, JobKey, Liveness, OpenRun, OpenSummary,
-    Page, Paged, Process, ReadError, RunState, RunSummary, Timestamp, TraceEvent, TraceId,
+    Page, Paged, Process, ReadError, RunState, RunSummary, SpanId, Timestamp, TraceEvent, TraceId,
 };
 
 /// A page of all events of a run, which are in their order.
@@ -57,6 +57,18 @@ pub trait TraceReader: Send + Sync + 'static {
         page: &'a Page,
     ) -> BoxFuture<'a, Result<Paged<TraceEvent>, ReadError>> {
         Box::pin(async move { page_of_run(self.trace(id).await?, page) })
+    }
+
+    /// The events of one span of a run in their order; empty if there is no such span. A run may have hundreds of thousands of
+    /// spans, so the cost should not depend on the number of its events.
+    ///
+    /// By default the whole run is read.
+    fn span(&self, id: TraceId, span: SpanId) -> BoxFuture<'_, Result<Vec<TraceEvent>, ReadError>> {
+        Box::pin(async move {
+            let mut events = self.trace(id).await?;
+            events.retain(|event| event.span_id == span);
+            Ok(events)
+        })
     }
 
     /// The last attempt at a job in a run, which the next attempt links. A request may put thousands of jobs into a queue, so

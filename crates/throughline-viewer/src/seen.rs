@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use throughline_core::{
-    Filter, Liveness, Page, Paged, ReadError, TraceAnalytics, TraceEvent, TraceId, TraceQuery, TraceReader,
-    Veil,
+    Filter, Liveness, Page, Paged, ReadError, SpanId, TraceAnalytics, TraceEvent, TraceId, TraceQuery,
+    TraceReader, Veil,
 };
 
 use crate::leisure::at_leisure;
@@ -53,7 +53,15 @@ impl Seen {
 
     /// What can be asked of one run. The events of a large one are redacted and sorted where that keeps nobody waiting.
     pub(crate) async fn query(&self, id: TraceId) -> Result<TraceQuery, ReadError> {
-        let mut events = self.bare.trace(id).await?;
+        self.query_of(self.bare.trace(id).await?).await
+    }
+
+    /// What can be asked of one span, of which alone the events are read.
+    pub(crate) async fn span(&self, id: TraceId, span: SpanId) -> Result<TraceQuery, ReadError> {
+        self.query_of(self.bare.span(id, span).await?).await
+    }
+
+    async fn query_of(&self, mut events: Vec<TraceEvent>) -> Result<TraceQuery, ReadError> {
         let mut instances: Vec<_> = events.iter().map(|event| event.instance).collect();
         instances.sort_unstable();
         instances.dedup();

@@ -10,8 +10,8 @@ use throughline_model::BoxFuture;
 use throughline_model::fold::run_matches;
 use throughline_model::{
     Bucket, ChoiceOutcome, Cursor, Filter, HotSpot, InstanceId, JobAttempt, JobKey, Liveness, Log, OpenRun,
-    OpenSummary, Page, Paged, Process, Rate, ReadError, RunSummary, Scope, Secret, SlowSpan, StageTimes,
-    TraceAnalytics, TraceEvent, TraceId, TraceReader, TypeRate,
+    OpenSummary, Page, Paged, Process, Rate, ReadError, RunSummary, Scope, Secret, SlowSpan, SpanId,
+    StageTimes, TraceAnalytics, TraceEvent, TraceId, TraceReader, TypeRate,
 };
 
 /// Reads what a [`MemoryStore`](super::MemoryStore) keeps, under its lock and without waiting for anything else.
@@ -68,6 +68,14 @@ impl TraceReader for MemoryReader {
             let following = run.events.range((after.map_or(Unbounded, Excluded), Unbounded));
             let cursor = |(_, event): &(_, &Arc<TraceEvent>)| Cursor::of_event(event);
             Ok(take_page(page, following, cursor, |(_, event)| TraceEvent::clone(event)))
+        })
+    }
+
+    fn span(&self, id: TraceId, span: SpanId) -> BoxFuture<'_, Result<Vec<TraceEvent>, ReadError>> {
+        Box::pin(async move {
+            let state = self.state();
+            let events = state.runs.get(&id).into_iter().flat_map(|run| run.events.values());
+            Ok(events.filter(|event| event.span_id == span).map(|event| TraceEvent::clone(event)).collect())
         })
     }
 

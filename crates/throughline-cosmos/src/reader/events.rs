@@ -2,7 +2,9 @@
 
 use azure_data_cosmos::FeedScope;
 use throughline_model::fold::Position;
-use throughline_model::{Cursor, Filter, JobAttempt, JobKey, Page, Paged, Timestamp, TraceEvent, TraceId};
+use throughline_model::{
+    Cursor, Filter, JobAttempt, JobKey, Page, Paged, SpanId, Timestamp, TraceEvent, TraceId,
+};
 
 use super::MAX_PAGE;
 use crate::container::Container;
@@ -28,6 +30,18 @@ pub(super) async fn page_of_trace(
     let found = container.query::<StoredEvent>(partition(id), query, Some(limit.saturating_add(1))).await?;
     let items = read(found.items)?;
     Ok(paged(items, limit))
+}
+
+pub(super) async fn of_span(
+    container: &Container,
+    id: TraceId,
+    span: SpanId,
+) -> Result<Vec<TraceEvent>, Fault> {
+    let mut question = Question::default();
+    question.compare("c.span", "=", span.to_string().as_str());
+    let mut events = of_partition(container, id, question).await?;
+    events.sort_by_cached_key(Position::of);
+    Ok(events)
 }
 
 /// When the last event of a run happened.

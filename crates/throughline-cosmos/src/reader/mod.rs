@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use throughline_model::{
     BoxFuture, Bucket, ChoiceOutcome, Filter, HotSpot, InstanceId, JobAttempt, JobKey, Liveness, OpenRun,
-    OpenSummary, Page, Paged, Process, Rate, ReadError, RunSummary, Scope, Secret, SlowSpan, StageTimes,
-    TraceAnalytics, TraceEvent, TraceId, TraceReader, TypeRate,
+    OpenSummary, Page, Paged, Process, Rate, ReadError, RunSummary, Scope, Secret, SlowSpan, SpanId,
+    StageTimes, TraceAnalytics, TraceEvent, TraceId, TraceReader, TypeRate,
 };
 
 use crate::container::Container;
@@ -60,6 +60,10 @@ impl TraceReader for CosmosReader {
         page: &'a Page,
     ) -> BoxFuture<'a, Result<Paged<TraceEvent>, ReadError>> {
         answer!(events::page_of_trace(&self.container, id, page))
+    }
+
+    fn span(&self, id: TraceId, span: SpanId) -> BoxFuture<'_, Result<Vec<TraceEvent>, ReadError>> {
+        answer!(events::of_span(&self.container, id, span))
     }
 
     fn last_attempt<'a>(

@@ -10,7 +10,7 @@ use crate::names::tags;
 use crate::reader::page_of_run;
 use crate::{
     BoxFuture, Cursor, Filter, InstanceId, JobAttempt, JobKey, Liveness, OpenRun, OpenSummary, Page, Paged,
-    Process, ReadError, RunSummary, Secret, Timestamp, TraceEvent, TraceId, TraceReader,
+    Process, ReadError, RunSummary, Secret, SpanId, Timestamp, TraceEvent, TraceId, TraceReader,
 };
 
 /// How many runs, or events, are read from the spool at a time.
@@ -167,6 +167,15 @@ impl TraceReader for MergedReader {
             match self.merged(id).await? {
                 Some(events) => page_of_run(events, page),
                 None => self.store.trace_page(id, page).await,
+            }
+        })
+    }
+
+    fn span(&self, id: TraceId, span: SpanId) -> BoxFuture<'_, Result<Vec<TraceEvent>, ReadError>> {
+        Box::pin(async move {
+            match self.merged(id).await? {
+                Some(events) => Ok(events.into_iter().filter(|event| event.span_id == span).collect()),
+                None => self.store.span(id, span).await,
             }
         })
     }

@@ -341,6 +341,7 @@ macro_rules! store_conformance {
             pages_hold_still_while_new_events_arrive,
             pages_of_events_at_one_moment_cover_everything_once,
             pages_of_one_run_cover_everything_once_in_order,
+            a_span_by_itself_has_the_events_that_it_has_in_its_run,
             pages_of_one_run_hold_still_while_events_arrive,
             a_full_last_page_names_no_next,
             a_cursor_of_nonsense_is_an_invalid_query,

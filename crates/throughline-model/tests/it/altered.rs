@@ -66,6 +66,8 @@ pub(crate) enum Change {
     RunsAreSkipped,
     /// A page of a run ends early when it is full, and names no next.
     TraceEndsEarly,
+    /// Of a span by itself only the first event is answered.
+    SpansHaveNoEnd,
     /// Pages are counted from the newest event.
     PagesByOffset,
     /// Pages of open runs are counted from the oldest.

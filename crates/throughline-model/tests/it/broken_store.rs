@@ -104,6 +104,8 @@ broken_stores! {
         the_summary_of_each_run_is_as_defined;
     a_run_whose_pages_end_early_is_found: TraceEndsEarly breaks
         pages_of_one_run_cover_everything_once_in_order;
+    a_span_that_is_read_in_part_is_found: SpansHaveNoEnd breaks
+        a_span_by_itself_has_the_events_that_it_has_in_its_run;
     pages_counted_from_the_newest_are_found: PagesByOffset breaks
         pages_hold_still_while_new_events_arrive;
     pages_of_open_runs_counted_from_the_oldest_are_found: OpenPagesByOffset breaks

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use throughline_model::{
     BoxFuture, Bucket, ChoiceOutcome, EventStream, Filter, HotSpot, InstanceId, JobAttempt, JobKey, Liveness,
-    OpenRun, OpenSummary, Page, Paged, Process, Rate, ReadError, RunSummary, Scope, Secret, SlowSpan,
+    OpenRun, OpenSummary, Page, Paged, Process, Rate, ReadError, RunSummary, Scope, Secret, SlowSpan, SpanId,
     StageTimes, TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStream, TypeRate, WatchRequest,
 };
 use tokio_postgres::types::Type;
@@ -75,6 +75,10 @@ impl TraceReader for PostgresReader {
         page: &'a Page,
     ) -> BoxFuture<'a, Result<Paged<TraceEvent>, ReadError>> {
         answer!(self, client => events::page_of_trace(client, id, page))
+    }
+
+    fn span(&self, id: TraceId, span: SpanId) -> BoxFuture<'_, Result<Vec<TraceEvent>, ReadError>> {
+        answer!(self, client => events::of_span(client, id, span))
     }
 
     fn last_attempt<'a>(

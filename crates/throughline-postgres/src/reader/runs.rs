@@ -141,8 +141,10 @@ async fn found(client: &Client, filter: &Filter, page: &Page) -> Result<Paged<Fo
         }
         match filter.outcomes[..] {
             [] => {}
-            // Written out, so that the index of open runs is found.
-            [Status::Pending] => question.require("r.status = 0".to_owned()),
+            // Written out, so that the indexes of open and of cancelled runs are found.
+            [one @ (Status::Pending | Status::Cancelled)] => {
+                question.require(format!("r.status = {}", status_code(one)));
+            }
             _ => {
                 let codes: Vec<i16> = filter.outcomes.iter().copied().map(status_code).collect();
                 let codes = question.value(codes, Type::INT2_ARRAY);

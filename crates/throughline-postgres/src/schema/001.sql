@@ -51,6 +51,7 @@ CREATE TABLE throughline.run (
 CREATE INDEX run_started ON throughline.run (started, trace_id);
 CREATE INDEX run_open ON throughline.run (started, trace_id) WHERE status = 0;
 CREATE INDEX run_failed ON throughline.run (started, trace_id) WHERE has_failure;
+CREATE INDEX run_cancelled ON throughline.run (started, trace_id) WHERE status = 3;
 -- A text of any length would not fit into an index.
 CREATE INDEX run_correlation ON throughline.run (left(correlation_id, 200), started, trace_id)
     WHERE correlation_id IS NOT NULL;

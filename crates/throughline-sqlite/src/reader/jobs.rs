@@ -5,7 +5,7 @@ use rustc_hash::FxHashSet;
 use throughline_model::names::attrs;
 use throughline_model::{JobAttempt, JobKey, TraceId};
 
-use super::rows::{run_of, select_events};
+use super::rows::{OF_SPAN, run_of};
 use super::session::Session;
 use crate::error::Fault;
 use crate::names::find_name;
@@ -35,7 +35,7 @@ pub(super) fn last_attempt(
         }
     }
     let mut events = Vec::with_capacity(2 * spans.len());
-    let mut read = snapshot.prepare_cached(select_events!("WHERE e.run = ?1 AND e.span = ?2"))?;
+    let mut read = snapshot.prepare_cached(OF_SPAN)?;
     for span in spans {
         let mut rows = read.query(params![run, span])?;
         while let Some(row) = rows.next()? {

@@ -8,8 +8,8 @@ use rusqlite::Connection;
 use throughline_model::{
     BoxFuture, Bucket, ChoiceOutcome, EventStream, Filter, HotSpot, InstanceId, JobAttempt, JobKey, Liveness,
     OpenError, OpenRun, OpenSummary, Page, Paged, Process, Rate, ReadError, RunSummary, Scope, Secret,
-    SlowSpan, StageTimes, Timestamp, TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStream, TypeRate,
-    WatchRequest,
+    SlowSpan, SpanId, StageTimes, Timestamp, TraceAnalytics, TraceEvent, TraceId, TraceReader, TraceStream,
+    TypeRate, WatchRequest,
 };
 use tokio::task::coop::consume_budget;
 
@@ -205,6 +205,10 @@ impl TraceReader for SqliteReader {
     ) -> BoxFuture<'a, Result<Paged<TraceEvent>, ReadError>> {
         let page = page.clone();
         Box::pin(self.ask(move |session| page::of_trace(session, id, &page)))
+    }
+
+    fn span(&self, id: TraceId, span: SpanId) -> BoxFuture<'_, Result<Vec<TraceEvent>, ReadError>> {
+        Box::pin(self.ask(move |session| events::of_span(session, id, span)))
     }
 
     fn last_attempt<'a>(

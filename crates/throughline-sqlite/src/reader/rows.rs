@@ -50,6 +50,9 @@ pub(super) struct EventsOfRun {
     by_place: &'static str,
 }
 
+/// Those of one span of a run.
+pub(super) const OF_SPAN: &str = select_events!("WHERE e.run = ?1 AND e.span = ?2");
+
 /// All of a run.
 pub(super) const ALL: EventsOfRun = EventsOfRun {
     by_span: select_events!("WHERE e.run = ?1"),

@@ -102,11 +102,15 @@ pub(super) fn run_id(id: &str) -> Result<TraceId, Problem> {
 pub(super) async fn read(seen: &Seen, id: &str) -> Result<TraceQuery, Problem> {
     let query = seen.query(run_id(id)?).await?;
     if query.spans().len() == 0 {
-        return Err(Problem::not_found(
-            "there is no such run in this store; it may have been removed, or not have been stored yet",
-        ));
+        return Err(no_such_run());
     }
     Ok(query)
+}
+
+fn no_such_run() -> Problem {
+    Problem::not_found(
+        "there is no such run in this store; it may have been removed, or not have been stored yet",
+    )
 }
 
 async fn related(seen: &Seen, query: &TraceQuery) -> Result<Related, Problem> {
@@ -139,8 +143,6 @@ fn began(query: &TraceQuery) -> BTreeMap<SpanId, TraceId> {
 #[derive(Serialize)]
 pub(crate) struct Details {
     span: SpanSummary,
-    /// The spans around it, outermost first.
-    path: Vec<SpanId>,
     events: Vec<TraceEvent>,
 }
 
@@ -152,12 +154,16 @@ pub(crate) async fn span(
     parameters: Parameters,
 ) -> Result<Json<Details>, Problem> {
     parameters.only(&[])?;
-    let query = read(&state.source.seen_with(access), &id).await?;
+    let (seen, id) = (state.source.seen_with(access), run_id(&id)?);
     let span: SpanId =
         span.parse().map_err(|_| Problem::bad_request("a span is named by its id of 16 hex digits"))?;
+    let run = seen.reader.run(id).await?.ok_or_else(no_such_run)?;
+    let query = seen.span(id, span).await?;
     let found = query.span(span).ok_or_else(|| Problem::not_found("the run has no such span"))?;
-    let path = query.path(span).iter().map(|above| above.id()).collect();
-    Ok(Json(Details { span: found.summary(), path, events: found.events().cloned().collect() }))
+    let mut summary = found.summary();
+    // By itself it would begin with itself.
+    summary.offset_us = u64::try_from(summary.started.since(run.started).as_micros()).unwrap_or(u64::MAX);
+    Ok(Json(Details { span: summary, events: found.events().cloned().collect() }))
 }
 
 /// Where a text was found.

@@ -26,6 +26,8 @@ const EXAMINED: usize = 100;
 /// How many runs are looked at at a time, and how many of which each is read as a whole.
 const LOOKED_AT_ONCE: usize = 50;
 const READ_AT_ONCE: usize = 5;
+/// How many runs are counted at a time.
+const TALLIED_AT_ONCE: usize = 500;
 /// How many runs a text names outright.
 const NAMED: usize = 10;
 /// From how many digits on a text may be the beginning of an id.
@@ -181,8 +183,8 @@ pub(super) async fn named(seen: &Seen, text: &str, access: Access) -> Result<Vec
 /// How many runs are in which state. What is not counted is `null`.
 #[derive(Serialize)]
 pub(crate) struct Counts {
-    /// Failed, of those that have ended.
-    failed: Option<Rate>,
+    #[serde(flatten)]
+    ended: Ended,
     running: Option<usize>,
     stuck: Option<usize>,
     interrupted: Option<usize>,
@@ -190,8 +192,66 @@ pub(crate) struct Counts {
     unfinished: Option<usize>,
 }
 
-/// How many of the runs that a filter finds failed, and how many are open now. Stores count by time and workflow, and what open runs
-/// say of themselves is at hand; by their events nothing is counted.
+/// How many runs ended, and how.
+#[derive(Default, Serialize)]
+struct Ended {
+    /// Failed, of those that have ended.
+    failed: Option<Rate>,
+    succeeded: Option<u64>,
+    cancelled: Option<u64>,
+}
+
+impl Ended {
+    /// Stores count the failed ones by time and workflow; the others are counted one by one, as long as that takes no longer than to
+    /// find runs, for a wrong number would be worse than none.
+    async fn of(seen: &Seen, wanted: &Wanted) -> Result<Self, ReadError> {
+        let failed = match &seen.analytics {
+            _ if wanted.asks_for_events() => return Ok(Self::default()),
+            Some(analytics) if wanted.is_scope() => supported(analytics.failure_rate(&wanted.scope()).await)?,
+            _ => None,
+        };
+        let until = Instant::now() + PATIENCE;
+        let Some(cancelled) = tally(seen, wanted, RunState::Cancelled, until).await? else {
+            return Ok(Self { failed, ..Self::default() });
+        };
+        if let Some(rate) = failed {
+            let succeeded = rate.total.saturating_sub(rate.hits + cancelled);
+            return Ok(Self { failed, succeeded: Some(succeeded), cancelled: Some(cancelled) });
+        }
+        let failed = tally(seen, wanted, RunState::Failed, until).await?;
+        let succeeded = tally(seen, wanted, RunState::Succeeded, until).await?;
+        let rate = failed
+            .zip(succeeded)
+            .map(|(failed, succeeded)| Rate::new(failed, failed + succeeded + cancelled));
+        Ok(Self { failed: rate, succeeded, cancelled: Some(cancelled) })
+    }
+}
+
+/// How many of the runs that are wanted ended like this; `None` if that is not known by then.
+async fn tally(
+    seen: &Seen,
+    wanted: &Wanted,
+    state: RunState,
+    until: Instant,
+) -> Result<Option<u64>, ReadError> {
+    let filter = wanted.filter(&seen.veil).states(&[state]);
+    let (mut page, mut count) = (Page::first(TALLIED_AT_ONCE), 0);
+    while Instant::now() < until {
+        let found = match wanted.asks_why() {
+            true => seen.reader.runs(&filter, &page).await?,
+            false => seen.reader.runs_without_causes(&filter, &page).await?,
+        };
+        let is_last = !page.turn(&found)?;
+        count += found.items.iter().filter(|run| wanted.wants(run)).count() as u64;
+        if is_last {
+            return Ok(Some(count));
+        }
+    }
+    Ok(None)
+}
+
+/// How many of the runs that a filter finds ended in which way, and how many are open now, which say so themselves; by their events
+/// nothing is counted.
 pub(crate) async fn counts(
     Shared(state): Shared<Arc<State>>,
     Extension(access): Extension<Access>,
@@ -199,12 +259,9 @@ pub(crate) async fn counts(
 ) -> Result<Json<Counts>, Problem> {
     let wanted = Wanted::of(parameters, access, Wanted::FILTERS)?;
     let seen = state.source.seen_with(access);
-    let failed = match &seen.analytics {
-        Some(analytics) if wanted.is_scope() => supported(analytics.failure_rate(&wanted.scope()).await)?,
-        _ => None,
-    };
+    let ended = Ended::of(&seen, &wanted).await?;
     if wanted.asks_for_events() {
-        return Ok(Json(Counts { failed, running: None, stuck: None, interrupted: None, unfinished: None }));
+        return Ok(Json(Counts { ended, running: None, stuck: None, interrupted: None, unfinished: None }));
     }
     let check = seen.reader.safe_to_deploy(STUCK_AFTER).await?;
     let filter = wanted.filter(&seen.veil);
@@ -216,7 +273,7 @@ pub(crate) async fn counts(
         |runs: &[OpenSummary]| Some(runs.iter().filter(is_wanted).filter(|run| !is_unfinished(run)).count());
     let open = [&check.running, &check.stuck, &check.interrupted].into_iter().flatten();
     Ok(Json(Counts {
-        failed,
+        ended,
         running: of_filter(&check.running),
         stuck: of_filter(&check.stuck),
         interrupted: of_filter(&check.interrupted),

@@ -155,6 +155,11 @@ impl Wanted {
             || self.asks_for_a_choice()
     }
 
+    /// Whether what a run failed because of has to be known to know whether it is wanted.
+    pub(crate) fn asks_why(&self) -> bool {
+        self.cause.is_some() || self.error.is_some() || self.text.is_some()
+    }
+
     /// Whether it is about runs in which something was chosen, which no filter of a store finds.
     pub(crate) fn asks_for_a_choice(&self) -> bool {
         self.choice.is_some()

@@ -445,12 +445,25 @@ async fn a_run_whose_every_field_is_an_injection_does_nothing() {
     let store = MemoryStore::new();
     let writer =
         Throughline::builder("other").store(store.clone()).redaction(Redaction::off()).build().unwrap();
-    let (id, events) = story::hostile_events();
+    let (id, events) = story::events_of(story::HOSTILE);
     writer.ingest(events).await.unwrap();
     let redactor = Redaction::off().build().unwrap();
     let server = Server::of(&Viewer::over(store.readers()).redactor(redactor).build().unwrap()).await;
     let given = json!({ "url": server.url(), "run": id.to_string(), "text": story::HOSTILE });
     play("hostile", given, nothing).await;
+}
+
+#[tokio::test]
+async fn a_run_whose_every_field_is_blank_can_be_read_and_clicked() {
+    if is_left_out() {
+        return;
+    }
+    let store = MemoryStore::new();
+    let throughline = story::service_with(store.clone());
+    let (id, events) = story::events_of("");
+    throughline.ingest(events).await.unwrap();
+    let server = Server::of(&Viewer::over(store.readers()).build().unwrap()).await;
+    play("blank", json!({ "url": server.url(), "run": id.to_string() }), nothing).await;
 }
 
 #[tokio::test]

@@ -98,8 +98,8 @@ export function ErrorOf({ error }: { error: ErrorInfo }) {
 function Value({ name, value }: { name: string; value: unknown }) {
   return value === undefined ? null : (
     <>
-      <h3>{name}</h3>
-      <Json value={value} label={name} />
+      <h3><Name of={name} /></h3>
+      <Json value={value} label={name || 'no name'} />
     </>
   );
 }

@@ -43,6 +43,8 @@ const DIVIDED = 200;
 
 /** A name, which is broken between its parts where there is no room for all of it. */
 export function Name({ of, kind = '' }: { of: string; kind?: string }) {
+  // A link needs something to be read and clicked.
+  if (of.trim() === '') return <span class={`named quiet ${kind}`}>(no name)</span>;
   const parts = [...of.slice(0, DIVIDED).split(BETWEEN), of.slice(DIVIDED)].filter(Boolean);
   return (
     <span class={`named ${kind}`}>

@@ -170,11 +170,11 @@ export function Runs({ route }: { route: Route }) {
     const found = counts.value;
     if (!found) return '';
     if (name === 'Failed') return found.failed ? count(found.failed.hits) : '';
-    const { running, stuck, interrupted, unfinished } = found;
+    const { running, stuck, interrupted, unfinished, succeeded, cancelled } = found;
     const ended = found.failed?.total ?? null;
     const all = [ended, running, stuck, interrupted, unfinished];
     const sum = all.reduce((sum, one) => (sum === null || one === null ? null : sum + one), 0);
-    const values: Record<string, number | null> = { All: sum, Running: running, Stuck: stuck, Interrupted: interrupted, Unfinished: unfinished };
+    const values: Record<string, number | null> = { All: sum, Succeeded: succeeded, Cancelled: cancelled, Running: running, Stuck: stuck, Interrupted: interrupted, Unfinished: unfinished };
     const value = values[name];
     return value === undefined || value === null ? '' : count(value);
   };

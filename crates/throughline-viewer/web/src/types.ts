@@ -50,6 +50,8 @@ export interface WithInterval extends Rate {
 
 export interface Counts {
   failed: Rate | null;
+  succeeded: number | null;
+  cancelled: number | null;
   running: number | null;
   stuck: number | null;
   interrupted: number | null;
@@ -172,7 +174,6 @@ export interface TraceEvent {
 
 export interface Details {
   span: Span;
-  path: string[];
   events: TraceEvent[];
 }
 

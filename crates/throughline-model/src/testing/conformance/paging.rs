@@ -7,7 +7,7 @@ use super::oracle::{Oracle, ids};
 use super::pages::{self, turn};
 use super::{OpenStore, StoreFixture, hold, open};
 use crate::testing::{RunBuilder, run, sample_log};
-use crate::{Cursor, Filter, Page, Paged, ReadError, Scope, Status, Timestamp, TraceEvent, TraceId};
+use crate::{Cursor, Filter, Page, Paged, ReadError, Scope, SpanId, Status, Timestamp, TraceEvent, TraceId};
 
 pub fn pages_of_events_cover_everything_once<F: StoreFixture>() {
     hold(F::fresh(), async |fixture| {
@@ -124,6 +124,28 @@ pub fn pages_of_one_run_cover_everything_once_in_order<F: StoreFixture>() {
         }
         let nobody = store.reader.trace_page(TraceId::from_key("nobody"), &Page::first(10)).await.unwrap();
         assert!(nobody.items.is_empty() && nobody.next.is_none());
+    });
+}
+
+pub fn a_span_by_itself_has_the_events_that_it_has_in_its_run<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let store = open(fixture).await;
+        let log = sample_log(16, 6, &[]);
+        store.append_in_groups(&log).await;
+        let oracle = Oracle::with_living(&log, &[]);
+        let unknown = SpanId::from_u64(u64::MAX).unwrap();
+        for id in oracle.log.runs.keys() {
+            let whole = store.reader.trace(*id).await.unwrap();
+            let mut spans: Vec<SpanId> = whole.iter().map(|event| event.span_id).collect();
+            spans.sort_unstable();
+            spans.dedup();
+            for span in spans.into_iter().chain([unknown]) {
+                let want: Vec<_> = whole.iter().filter(|event| event.span_id == span).cloned().collect();
+                assert_eq!(store.reader.span(*id, span).await.unwrap(), want, "span {span} of {id}");
+            }
+        }
+        let nobody = store.reader.span(TraceId::from_key("nobody"), unknown).await.unwrap();
+        assert_eq!(nobody, []);
     });
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::CallFaults;
 use crate::{
     BoxFuture, DeployCheck, Filter, InstanceId, JobAttempt, JobKey, Liveness, OpenRun, OpenSummary, Page,
-    Paged, Process, ReadError, RunSummary, Secret, TraceEvent, TraceId, TraceReader,
+    Paged, Process, ReadError, RunSummary, Secret, SpanId, TraceEvent, TraceId, TraceReader,
 };
 
 pub(super) struct FaultyReader {
@@ -35,6 +35,10 @@ impl TraceReader for FaultyReader {
         page: &'a Page,
     ) -> BoxFuture<'a, Result<Paged<TraceEvent>, ReadError>> {
         self.answer(self.inner.trace_page(id, page))
+    }
+
+    fn span(&self, id: TraceId, span: SpanId) -> BoxFuture<'_, Result<Vec<TraceEvent>, ReadError>> {
+        self.answer(self.inner.span(id, span))
     }
 
     fn last_attempt<'a>(

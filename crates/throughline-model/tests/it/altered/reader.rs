@@ -7,8 +7,8 @@ use std::time::Duration;
 use throughline_model::names::attrs;
 use throughline_model::{
     BoxFuture, Cursor, DeployCheck, Filter, InstanceId, JobAttempt, JobKey, Liveness, OpenRun, OpenSummary,
-    Page, Paged, Rate, ReadError, RunState, RunSummary, Scope, Secret, Timestamp, TraceAnalytics, TraceEvent,
-    TraceId, TraceReader,
+    Page, Paged, Rate, ReadError, RunState, RunSummary, Scope, Secret, SpanId, Timestamp, TraceAnalytics,
+    TraceEvent, TraceId, TraceReader,
 };
 use tokio::runtime::{Handle, RuntimeFlavor};
 
@@ -127,6 +127,16 @@ impl TraceReader for AlteredReader {
                 found.next = None;
             }
             Ok(self.answered(page, found, Cursor::of_event))
+        })
+    }
+
+    fn span(&self, id: TraceId, span: SpanId) -> BoxFuture<'_, Result<Vec<TraceEvent>, ReadError>> {
+        Box::pin(async move {
+            let mut events = self.inner.span(id, span).await?;
+            if self.store.is(SpansHaveNoEnd) {
+                events.truncate(1);
+            }
+            Ok(events)
         })
     }
 

@@ -10,23 +10,23 @@ use throughline_core::{Attrs, ErrorInfo, InstanceId, SpanId, Status, Timestamp, 
 /// Everything that might be mistaken for code, in every field that has a text.
 pub(crate) const HOSTILE: &str = "</script><img src=x onerror=\"window.hit=1\"><svg onload=window.hit=1>{{window.hit=1}}javascript:window.hit=1'\"`${window.hit=1}";
 
-/// A run of another writer whose every field is an injection.
-pub(crate) fn hostile_events() -> (TraceId, Vec<TraceEvent>) {
+/// A run of another writer whose every field is this text.
+pub(crate) fn events_of(text: &'static str) -> (TraceId, Vec<TraceEvent>) {
     let id = TraceId::random();
     let began = Timestamp::now().minus(Duration::from_secs(1));
     let at = |micros| began.plus(Duration::from_micros(micros));
     let root = SpanId::random();
     let event = |span, seq, status, micros| {
-        let mut event = TraceEvent::new(id, span, HOSTILE, at(micros), HOSTILE);
+        let mut event = TraceEvent::new(id, span, text, at(micros), text);
         (event.seq, event.status) = (seq, status);
-        event.workflow = Some(HOSTILE.into());
-        event.correlation_id = Some(HOSTILE.into());
-        event.attrs = Attrs::new().with(HOSTILE, HOSTILE).with("dependency", HOSTILE);
-        event.tags = vec![HOSTILE.into(), "decision".into(), "compensable".into()];
+        event.workflow = Some(text.into());
+        event.correlation_id = Some(text.into());
+        event.attrs = Attrs::new().with(text, text).with("dependency", text);
+        event.tags = vec![text.into(), "decision".into(), "compensable".into()];
         event.data = json!({
-            HOSTILE: HOSTILE, "input": HOSTILE, "output": { HOSTILE: [HOSTILE] }, "choice": HOSTILE,
-            "reasoning": HOSTILE, "decider": HOSTILE, "message": HOSTILE,
-            "alternatives": [{ "name": HOSTILE, "score": 0.5, "reason": HOSTILE }],
+            text: text, "input": text, "output": { text: [text] }, "choice": text,
+            "reasoning": text, "decider": text, "message": text,
+            "alternatives": [{ "name": text, "score": 0.5, "reason": text }],
         })
         .as_object()
         .cloned();
@@ -43,9 +43,9 @@ pub(crate) fn hostile_events() -> (TraceId, Vec<TraceEvent>) {
         event.parent_span_id = (event.span_id != root).then_some(root);
         if event.status == Status::Failed {
             event.error = Some(Box::new(ErrorInfo {
-                kind: HOSTILE.into(),
-                message: HOSTILE.into(),
-                chain: vec![HOSTILE.into()],
+                kind: text.into(),
+                message: text.into(),
+                chain: vec![text.into()],
             }));
             event.duration_us = Some(100);
         }
