@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use crate::http::until;
 
 pub(crate) use built::{
-    HOSTILE, asked_run, beginning, called_run, failed_runs, events_of, large_run, patient_run,
+    HOSTILE, asked_run, beginning, called_run, events_of, failed_runs, large_run, patient_run,
     runs_that_stand_still, shipped_runs, short_run, tagged_runs, uneven_run,
 };
 pub(crate) use sagas::{endless_run, long_names, order_of_sagas};
