@@ -27,7 +27,9 @@ export async function list(stage) {
   // Every view and every time is a click away.
   const views = page.getByRole('navigation', { name: 'Views' });
   const chips = await views.getByRole('link').allTextContents();
-  assert.deepEqual(chips.slice(0, 5).map((chip) => chip.trim()), ['All 62', 'Failed 1', 'Running 1', 'Stuck 0', 'Interrupted 0']);
+  assert.deepEqual(chips.slice(0, 8).map((chip) => chip.trim()), [
+    'All 62', 'Failed 1', 'Running 1', 'Stuck 0', 'Interrupted 0', 'Succeeded 60', 'Cancelled 0', 'Unfinished 0',
+  ]);
   for (const [name, found] of [['Running', 1], ['Orphaned resources', 1], ['Stuck', 0], ['Interrupted', 0], ['Cancelled', 0], ['Unfinished', 0], ['Succeeded', 50]]) {
     await views.getByRole('link', { name: new RegExp(`^${name}`) }).click();
     await page.waitForFunction((found) => document.querySelectorAll('tbody tr').length === found, found);
