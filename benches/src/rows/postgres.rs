@@ -13,7 +13,7 @@ use throughline_core::{
     Instance, InstanceId, StoreConfig, Throughline, Timestamp, TraceEvent, TraceId, TraceReader as _,
 };
 use throughline_postgres::{PostgresReader, PostgresStore};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::{Client, NoTls, Statement};
 
 use super::Bench;
@@ -36,15 +36,16 @@ type Groups = Vec<Vec<Arc<TraceEvent>>>;
 
 pub(super) fn measure(bench: &mut Bench) -> anyhow::Result<Vec<Line>> {
     let server = Server::postgres()?;
-    let mut lines = emits(bench, &server)?;
-    lines.extend(look_ups(bench, &server)?);
+    // Of its own, for connections: the other rows' has none.
+    let runtime = Builder::new_multi_thread().enable_all().build()?;
+    let mut lines = emits(&runtime, bench.folder.path(), &server)?;
+    lines.extend(look_ups(&runtime, &server)?);
     Ok(lines)
 }
 
 /// 64 emitters against `pgbench`, once with rows in groups of the same sizes, and once with a commit for each row.
-fn emits(bench: &Bench, server: &Server) -> anyhow::Result<Vec<Line>> {
+fn emits(runtime: &Runtime, folder: &Path, server: &Server) -> anyhow::Result<Vec<Line>> {
     let groups = RefCell::new(Groups::new());
-    let (runtime, folder) = (&bench.many, bench.folder.path());
     let [ours, grouped, single] = by_turns(
         NAME,
         5,
@@ -123,7 +124,7 @@ fn pgbench(folder: &Path, server: &Server, groups: &Groups) -> anyhow::Result<f6
         std::fs::write(&path, script + ";\n")?;
         command.arg("--file").arg(format!("{}@{weight}", path.display()));
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
     let client = runtime.block_on(async {
         let client = connect(server).await?;
         let table = "DROP TABLE IF EXISTS plain; CREATE TABLE plain (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, \
@@ -149,8 +150,7 @@ async fn connect(server: &Server) -> anyhow::Result<Client> {
 }
 
 /// All events of one run, out of a million.
-fn look_ups(bench: &Bench, server: &Server) -> anyhow::Result<Vec<Line>> {
-    let runtime = &bench.many;
+fn look_ups(runtime: &Runtime, server: &Server) -> anyhow::Result<Vec<Line>> {
     let (traces, reader, client, statement) = runtime.block_on(fill(server))?;
     let mut turns = traces.chunks_exact(LOOKED_UP).cycle();
     let mut next = || turns.next().unwrap_or_default().to_vec();
