@@ -147,6 +147,8 @@ pub(super) struct Failures {
 pub(super) struct Failure {
     pub(super) link: Link,
     pub(super) name: Text,
+    /// If it is a run of its own: its workflow and its key.
+    pub(super) of: Option<(Option<Text>, Option<Text>)>,
     /// Whether it failed by itself, was cancelled by a time limit, or was given up for an unknown reason.
     pub(super) how: How,
     pub(super) error: ErrorInfo,
@@ -170,6 +172,10 @@ pub(super) struct Failure {
 }
 
 impl Failure {
+    fn is_called_as(&self, other: &Self) -> bool {
+        self.name == other.name && self.of == other.of
+    }
+
     /// Counts a step that has just failed, and says how many had before.
     pub(super) fn count() -> u64 {
         FAILED.fetch_add(1, Ordering::Relaxed)
@@ -274,7 +280,7 @@ impl Failures {
         // same; by itself it says no more than the text, if something went well since. Of a set of futures each takes the memory of
         // one before it, which says nothing of what became of that.
         let says_the_same =
-            |other: &Failure| other.name != cause.name && agreement_with(error, &other.error).is_some();
+            |other: &Failure| !other.is_called_as(cause) && agreement_with(error, &other.error).is_some();
         let nothing_went_well = cause.begun_since == cause.failed_since;
         let is_known = || {
             !cause.is_over
@@ -325,7 +331,8 @@ fn cause_in<'f>(
         let is_better = best.is_none_or(|(known, before)| {
             // Of those that failed beside each other the first one counts, of attempts the last one. Where the error reports
             // several different ones, they are no attempts at the same thing.
-            let is_alike = failure.error.message == before.error.message || failure.name == before.name;
+            let is_alike = failure.of == before.of
+                && (failure.error.message == before.error.message || failure.name == before.name);
             let is_later =
                 failure.started >= before.ended && !before.was_beside(&failure.place, failure.task);
             let is_attempt = is_alike && !failure.undoes && is_later;
@@ -334,7 +341,7 @@ fn cause_in<'f>(
             // Memory that was freed may be used again: what was not put up with is likelier to be it, unless it is known to be another.
             let is_forgotten = failure.is_over != before.is_over;
             let are_known = failure.identity.is_known() && before.identity.is_known();
-            if is_it != was_it && failure.name != before.name && (are_known || !is_forgotten) {
+            if is_it != was_it && !failure.is_called_as(before) && (are_known || !is_forgotten) {
                 is_it
             } else {
                 let is_preferred = if is_forgotten { before.is_over } else { is_attempt };

@@ -255,6 +255,7 @@ impl Span {
         above.failures.add(Failure {
             link: Link { rel: Relation::FailedBy, trace_id, span_id: self.id },
             name: self.label.end(end.status),
+            of: trace_id.map(|_| (self.run.workflow.clone(), self.run.correlation_id.clone())),
             how,
             error,
             identity: end.identity,
