@@ -124,6 +124,13 @@ fn differs(text: &str, here: &TraceEvent, good: &[&TraceEvent], all: &Events<'_>
     if let Some((name, _)) = text.split_once(" is missing, which ") {
         return is_of_others && !have_step(here, name) && good.iter().all(|event| began_as(event, name));
     }
+    if let Some((name, _)) = text.split_once(" succeeded in ") {
+        let is_of_it = |event: &TraceEvent| name.starts_with(&*event.event_type);
+        let succeeded = |event: &TraceEvent| event.status.as_str() == "success";
+        return is_of_it(here)
+            && !succeeded(here)
+            && good.iter().all(|event| is_of_it(event) && succeeded(event));
+    }
     if let Some((name, _)) = text.split_once(" is new: ") {
         return began_as(here, name) && good.iter().all(|run| !have_step(run, name));
     }

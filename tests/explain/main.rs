@@ -6,19 +6,26 @@
 mod adversarial;
 mod agents;
 mod at_once;
+mod batches;
+mod believed;
 mod branches;
+mod by_chance;
 mod cancelled;
 mod checker;
 mod compared;
 mod consequences;
+mod everyday;
 mod field;
+mod limits;
 mod operations;
 mod replaced;
 mod scenario;
 mod services;
+mod steps;
 mod stories;
 mod trades;
 mod useless;
+mod vague;
 
 use throughline::query::Certainty;
 

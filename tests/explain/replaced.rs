@@ -66,7 +66,7 @@ fn by_what_was_done() -> Vec<Scenario> {
                 reserved.map_err(|_| anyhow!("reserving failed"))
             }),
             origin: "stage:reserve",
-            says: &["no stock in WH-2", "reserving failed", "tolerated"],
+            says: &["no stock in WH-2", "reserving failed", "its error was not passed on"],
         },
     ]
 }

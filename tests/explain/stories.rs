@@ -25,16 +25,22 @@ pub(crate) fn all() -> Vec<Scenario> {
     all.extend(crate::adversarial::all());
     all.extend(crate::agents::all());
     all.extend(crate::at_once::all());
+    all.extend(crate::batches::all());
+    all.extend(crate::believed::all());
     all.extend(crate::branches::all());
+    all.extend(crate::by_chance::all());
     all.extend(crate::cancelled::all());
     all.extend(crate::compared::all());
     all.extend(crate::consequences::all());
+    all.extend(crate::everyday::all());
     all.extend(crate::field::all());
+    all.extend(crate::limits::all());
     all.extend(crate::operations::all());
     all.extend(crate::replaced::all());
     all.extend(crate::services::all());
     all.extend(crate::trades::all());
     all.extend(crate::useless::all());
+    all.extend(crate::vague::all());
     all.extend(origins());
     all.extend(evidence());
     all.extend(time_and_branches());
@@ -283,7 +289,7 @@ fn time_and_branches() -> Vec<Scenario> {
                 kyc.map_err(|error| error.context("checking the customer"))
             }),
             origin: "stage:kyc",
-            says: &["stage:fraud failed", "for a reason of its own", "fixing one will not be enough"],
+            says: &["stage:fraud failed after it as well", "perhaps for a reason of its own"],
         },
         Scenario {
             name: "a_panic_says_where_it_was",

@@ -204,7 +204,10 @@ fn taken_along() -> Vec<Scenario> {
                 loaded?
             }),
             origin: "stage:load",
-            says: &["stage:warm-cache failed before it, for a reason of its own", "key too long"],
+            says: &[
+                "stage:warm-cache failed before it as well, perhaps for a reason of its own",
+                "key too long",
+            ],
         },
     ]
 }

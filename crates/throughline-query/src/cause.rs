@@ -70,6 +70,14 @@ impl<'q> Causes<'q> {
         self.rules.as_likely(found).into_iter().map(|other| self.at(other)).collect()
     }
 
+    /// If a cause was found because what ended the work is called as if it cleaned up: that, which may be the cause as well.
+    pub(super) fn perhaps_cleaned_up(&self, found: &Found) -> Option<Span<'q>> {
+        self.rules
+            .perhaps_cleaned_up(found)
+            .map(|other| self.at(other))
+            .filter(|other| other.index != found.cause)
+    }
+
     /// The words of the error of a span, for [`is_called_by_name`](Self::is_called_by_name).
     pub(super) fn said_by(&self, span: Span<'_>) -> Vec<String> {
         self.rules.said_by(span.index)

@@ -7,12 +7,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
 
+use super::explain::headline::PERHAPS_CLEANED_UP;
 use super::explain::{Certainty, Says, Statement};
 use super::{Divergence, DivergenceKind, Explanation, Span, TraceQuery};
+use crate::cause::Causes;
 use crate::duration::duration;
 pub use put_up_with::PutUpWith;
 #[cfg(feature = "render")]
 pub(crate) use put_up_with::without_digits;
+use throughline_model::fold::Ground;
 use throughline_model::names::tags;
 use throughline_model::{RunSummary, Status, Text, Timestamp, TraceEvent};
 use traits::Traits;
@@ -91,6 +94,8 @@ pub enum DifferenceKind {
     MissingStep,
     /// A step before the cause that no good run has.
     NewStep,
+    /// How a step ended that was taken for cleaning up because of its name: it is a part of the work, for it succeeded in good runs.
+    Outcome,
 }
 
 /// A span that takes much longer than it usually does.
@@ -120,6 +125,7 @@ impl TraceQuery {
         let near = |at: &usize| (here.in_common(&others[*at]), std::cmp::Reverse(*at));
         let nearest = (0..good.len()).max_by_key(near)?;
         let mut differences = here.differences(&others);
+        differences.extend(self.usual_work(good));
         differences.extend(self.steps(good, cause));
         differences.truncate(Comparison::DIFFERENCES);
         Some(Comparison {
@@ -148,6 +154,29 @@ impl TraceQuery {
         let mut brought_down = std::iter::successors(cause, Span::parent).chain(self.root());
         let is_of_it = brought_down.any(|span| span.id() == first.span.span_id);
         (is_before && !is_of_it).then_some(first)
+    }
+
+    /// What failed last and was taken for cleaning up because of its name, if it succeeded in all good runs.
+    fn usual_work(&self, good: &[Self]) -> Option<Difference> {
+        let found = self.find_cause()?;
+        if !found.steps.iter().any(|(_, ground)| *ground == Ground::PerhapsCleanedUp) {
+            return None;
+        }
+        let last = Causes::new(self).perhaps_cleaned_up(found)?;
+        let name = last.name();
+        let succeeded = |query: &Self| {
+            let mut spans = query.spans();
+            let span = spans.find(|span| span.name() == name && span.status() == Status::Success)?;
+            Some(id(span.last_event()))
+        };
+        let there = good.iter().map(succeeded).collect::<Option<Vec<_>>>()?;
+        Some(Difference {
+            kind: DifferenceKind::Outcome,
+            name: name.into_owned().into(),
+            usual: Some(Status::Success.as_str().into()),
+            here: Some(last.status().as_str().into()),
+            events: [id(last.last_event())].into_iter().chain(there).collect(),
+        })
     }
 
     /// Steps that good runs have before the place of the cause, and steps that none of them has.
@@ -275,6 +304,9 @@ impl Explanation {
         for difference in &comparison.differences {
             say(difference.sentence(comparison.runs), &difference.events);
         }
+        if comparison.differences.iter().any(|difference| difference.kind == DifferenceKind::Outcome) {
+            self.headline = self.headline.replace(PERHAPS_CLEANED_UP, ", which is no clean-up");
+        }
         let is_said = |first: &Divergence| {
             let is_of_it = |it: &Difference| it.kind != DifferenceKind::Tags && it.name == first.span.name;
             comparison.differences.iter().any(is_of_it)
@@ -342,6 +374,11 @@ impl Difference {
         let goods = goods(runs);
         let name = &self.name;
         let what = match self.kind {
+            DifferenceKind::Outcome => {
+                return format!(
+                    "{name} succeeded in {goods}: it is a part of the work, and may be the origin"
+                );
+            }
             DifferenceKind::MissingStep => {
                 return format!("{name} is missing, which {goods} had before this");
             }

@@ -113,6 +113,10 @@ pub struct Cause {
     /// error of what is around them does not say which it was.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub as_likely: Vec<SpanSummary>,
+    /// What failed last and brought the run down, if it was taken for cleaning up after this failure only because of its name: it
+    /// may be the origin as well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub perhaps_cleaned_up: Option<SpanSummary>,
     /// Its own attributes: those that the span around it does not have.
     #[serde(skip_serializing_if = "Attrs::is_empty")]
     pub attrs: Attrs,
@@ -241,6 +245,8 @@ pub enum FailureOutcome {
     Retried,
     /// The enclosing work continued without it.
     Tolerated,
+    /// The enclosing work ended after it, and not with its error.
+    NotPassedOn,
     /// It failed while it cleaned up after the cause, or told somebody of it.
     Aftermath,
     /// A failure that is independent of the cause.

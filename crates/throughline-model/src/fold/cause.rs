@@ -3,24 +3,27 @@
 //! The rules, in the order in which they are applied to a failed span; `docs/explain.md` has an example of each:
 //!
 //! 1. What was abandoned failed for the reason that was given.
-//! 2. A `failed_by` link names the span whose error this one ended with.
-//! 3. Of the failures inside, one was passed on whose error [agrees](Agreement). Those after which the work ended come
+//! 2. If its own time ran out, it failed for that, whatever else had before; in cleaning up, what it cleaned up after counts.
+//! 3. A `failed_by` link names the span whose error this one ended with.
+//! 4. Of the failures inside, one was passed on whose error [agrees](Agreement). Those after which the work ended come
 //!    before those after which it continued; of equal ones the first counts where the work ended, else the last. An error
-//!    that has several different ones in it reports all of them, and the first counts.
-//! 4. If none agrees, a failure after which no other work began was the reason if the error is vague or missing, if it is
-//!    that of a saga or a workflow, a panic, if it was tried several times and never succeeded, if work beside it was
-//!    cancelled because of it, or if the error [echoes](echoes) it or names the step. A vague error that names a failed step
-//!    means that one; else the first of several is found, and the others are [as likely](Causes::as_likely).
-//! 5. A failure is looked for inside a child whose end was not recorded.
-//! 6. If the error is vague, or says what was done afterwards, so was a failure after which there was only aftermath: cleaning
+//!    that has several different ones in it reports all of them, and the first counts, unless another has its text, too.
+//! 5. If none agrees, a failure after which no other work began was the reason if the error is vague or missing; if work
+//!    beside it was cancelled because of it; if the error [echoes](echoes) it; or, unless the error
+//!    [says enough](Causes::say_enough) by itself, if that names the step, or if the failure is that of a saga or a workflow,
+//!    a panic, or of what was tried several times and never succeeded. A vague error that names a failed step means that one;
+//!    if only the aftermath of another failure failed last, it means the other one; else the first of several is found, and
+//!    the others are [as likely](Causes::as_likely).
+//! 6. A failure is looked for inside a child whose end was not recorded.
+//! 7. If the error is vague, or says what was done afterwards, so was a failure after which there was only aftermath: cleaning
 //!    up, telling somebody; else the last failure that was not made good by a step of the same name. Of several things that
 //!    the same was done with, as with the items of a batch, the first that failed. What was tried several times and never
 //!    succeeded is the reason whatever the error says, if only aftermath followed, or one step of which the error speaks; or if
 //!    the error is about a budget of which that was a good part.
-//! 7. What failed while it cleaned up after another failure, or undid something because of it, is not the reason: that
-//!    other failure is.
-//! 8. Where the way ends at an error that says that it was cancelled, or that something it used was gone, it continues at the
-//!    failure that ran beside it, or at the panic before it.
+//! 8. What failed while it cleaned up after another failure, or undid something because of it, is not the reason: that
+//!    other failure is. If only a name says so, [it may be](Causes::perhaps_cleaned_up) all the same.
+//! 9. Where the way ends at an error that says that it was cancelled, or that something it used was gone, and not why, it
+//!    continues at the failure that ran beside it, or at the panic before it.
 //!
 //! A link to a failure of another run ends the way: nothing in this run is the reason then.
 //!
@@ -30,6 +33,8 @@
 mod aftermath;
 mod agreement;
 mod attempts;
+mod clean_up;
+mod dropped;
 mod record;
 mod taken;
 mod told;
@@ -73,6 +78,8 @@ pub enum Ground {
     LastFailure,
     /// What ended the span around it had only cleaned up after it.
     BeforeCleanUp,
+    /// What ended the span around it is called as if it had only cleaned up after it, and may have failed for a reason of its own.
+    PerhapsCleanedUp,
     /// The error of what ran beside it says that something it used was gone.
     TakenAlong,
     /// It is inside a span whose end was not recorded.
@@ -307,35 +314,44 @@ impl<'e> Causes<'e> {
             return None;
         }
         let suspects = self.suspects(span);
-        let linked = self.linked_failure(span).or_else(|| self.undone_first(span, &suspects));
+        // Its own time ran out, whatever else had before; if that was while it cleaned up, what it cleaned up after counts.
+        if let Some(dropped) = self.given_up_by(span, &suspects) {
+            return self.before_clean_up(span, dropped, &suspects);
+        }
+        let ended_by = self.ended_by(span, &suspects);
         // It was another run that brought it down, whatever failed in here.
-        if linked.is_none() && facts.failed_elsewhere {
+        if facts.failed_elsewhere && ended_by.is_none() {
             return None;
         }
-        let culprit = linked.or_else(|| self.passed_on(span, &suspects));
-        if let Some((culprit, ground)) = culprit {
-            let (culprit, ground) = self.first_told(culprit, &suspects).unwrap_or((culprit, ground));
-            let cleaned_up = self.before_clean_up(span, culprit, &suspects);
-            return Some(cleaned_up.map_or((culprit, ground), |first| (first, Ground::BeforeCleanUp)));
+        if let Some((culprit, ground)) = ended_by {
+            return self.before_clean_up(span, culprit, &suspects).or(Some((culprit, ground)));
         }
         let said_last = error.is_some_and(|error| self.tells_of_last_step(span, error));
         let says_why = error.is_some_and(says_why) && !(said_last && self.ended_with_aftermath(span));
         let said = LazyCell::new(|| self.said_by(span));
+        let own = LazyCell::new(|| self.own_words(span));
         let ended_it = |suspect: &&Suspect| {
             let facts = &self.record.spans[suspect.span as usize];
+            // What was tried in vain may have been done without, if the error says enough by itself.
+            let says_enough = || self.say_enough(&own, suspect.span);
             let is_needed = || self.is_needed(suspect.span);
             let is_told = || {
                 self.cancelled_others(span, suspect.span)
                     || error.zip(facts.error()).is_some_and(|(error, other)| echoes(error, other))
-                    || self.is_called_by_name(&said, suspect.span)
             };
-            !suspect.was_survived && (!says_why || is_needed() || is_told())
+            let is_named = || self.is_called_by_name(&said, suspect.span);
+            !suspect.was_survived && (!says_why || is_told() || (is_needed() || is_named()) && !says_enough())
         };
         if let Some(last) = suspects.iter().find(ended_it) {
             if says_why {
                 return Some((last.span, Ground::NothingAfter));
             }
             let named = self.named_in(span, &suspects);
+            if named.is_none()
+                && let Some(other) = self.before_the_last(span, last.span, &suspects)
+            {
+                return Some((other, Ground::LastFailure));
+            }
             let first = self.first_of_its_kind(named.unwrap_or(last.span), &suspects);
             let is_one_of_several =
                 named.is_none() && self.others_as_likely(first, &suspects).next().is_some();
@@ -366,6 +382,15 @@ impl<'e> Causes<'e> {
             let last = suspects.iter().rev().find(|suspect| !made_good(suspect.span))?;
             Some(first_of_its_kind(last.span))
         })
+    }
+
+    /// The failure whose error a span ended with, as a link says or the errors do.
+    fn ended_by(&self, span: u32, suspects: &[Suspect]) -> Option<(u32, Ground)> {
+        let linked = self.linked_failure(span).or_else(|| self.undone_first(span, suspects));
+        let is_from_here = !self.record.spans[span as usize].failed_elsewhere;
+        let passed_on = || self.passed_on(span, suspects).filter(|_| is_from_here);
+        let (culprit, ground) = linked.or_else(passed_on)?;
+        self.first_told(culprit, suspects).or(Some((culprit, ground)))
     }
 
     /// The failures inside a span that are not part of another inside it, in the order in which they ended.
@@ -425,33 +450,6 @@ impl<'e> Causes<'e> {
         let is_cause = self.in_compensation[span as usize] || !self.in_compensation[linked as usize];
         (is_cause && other.status == Status::Failed && other.ended < own.ended)
             .then_some((linked, Ground::Linked))
-    }
-
-    fn dropped_first(&self, span: u32, status: Status) -> Option<(u32, Ground)> {
-        let counts = |child: &&u32| {
-            !self.in_compensation[**child as usize] && self.retried_by[**child as usize].is_none()
-        };
-        let children = self.record.children(span).iter().filter(counts);
-        let same_end = children.filter(|child| {
-            self.record.spans[**child as usize].status == status && !self.is_tolerated(**child)
-        });
-        same_end
-            .min_by_key(|child| self.record.spans[**child as usize].ended)
-            .map(|child| (*child, Ground::DroppedFirst))
-            .or_else(|| Some((self.unended_with(span, &self.cancellation_below)?, Ground::EndMissing)))
-    }
-
-    /// The child whose end was not recorded, or that continues without its parent, in which something ended so.
-    fn unended_with(&self, span: u32, below: &[bool]) -> Option<u32> {
-        let counts = |child: &u32| {
-            let at = *child as usize;
-            !self.in_compensation[at]
-                && self.retried_by[at].is_none()
-                && self.record.spans[at].status == Status::Pending
-                && below[at]
-        };
-        let children = self.record.children(span).iter().copied().filter(counts);
-        children.min_by_key(|child| self.record.spans[*child as usize].ended)
     }
 }
 

@@ -6,6 +6,9 @@ use throughline_model::{ErrorInfo, RunSummary, Text};
 use crate::duration::duration;
 use crate::{Cause, CauseKind, Explanation, SpanSummary, Verdict};
 
+/// What a headline says of something that is called as if it cleaned up.
+pub(crate) const PERHAPS_CLEANED_UP: &str = ", perhaps in cleaning up after it";
+
 /// The answer in a sentence.
 pub(crate) fn headline(explanation: &Explanation) -> String {
     let answer = answer(explanation);
@@ -145,10 +148,18 @@ pub(crate) fn later_attempt(run: &RunSummary) -> Option<u32> {
 
 /// What happened at the cause.
 pub(crate) fn place(cause: &Cause) -> String {
-    let at = position(&cause.span);
     if !cause.as_likely.is_empty() {
         return several(cause);
     }
+    if let Some(last) = &cause.perhaps_cleaned_up {
+        return format!("{}, and then {}{PERHAPS_CLEANED_UP}", failed(cause), position(last));
+    }
+    failed(cause)
+}
+
+/// How the cause failed or ended.
+fn failed(cause: &Cause) -> String {
+    let at = position(&cause.span);
     match (cause.kind, &cause.span.error) {
         (CauseKind::Error, Some(error)) => match &cause.waiting_for {
             Some(waiting) => {

@@ -231,6 +231,7 @@ impl<'q> Saying<'q> {
         let mut spans = vec![self.cause, top];
         spans.extend(way);
         spans.extend(consequences.causes.as_likely(found));
+        spans.extend(consequences.causes.perhaps_cleaned_up(found));
         spans.dedup();
         if self.cause == top {
             spans.truncate(1);
@@ -267,7 +268,9 @@ impl<'q> Saying<'q> {
                 FailureOutcome::Independent if self.explanation.verdict != Verdict::Failed => continue,
                 FailureOutcome::Independent if error.is_some_and(is_own) => Says::SameErrorBeside,
                 FailureOutcome::Independent => Says::Independent,
-                FailureOutcome::Tolerated | FailureOutcome::Recovered => Says::SameErrorTolerated,
+                FailureOutcome::Tolerated | FailureOutcome::NotPassedOn | FailureOutcome::Recovered => {
+                    Says::SameErrorTolerated
+                }
                 FailureOutcome::Retried | FailureOutcome::Aftermath => continue,
             };
             if self.has_enough(says) {
@@ -284,14 +287,32 @@ impl<'q> Saying<'q> {
                 }
                 _ => {
                     let error = error.map_or_else(String::new, |error| format!(" ({})", with_sources(error)));
-                    format!(
-                        "{name} failed {when}, for a reason of its own{error}: fixing one will not be enough"
-                    )
+                    match self.stands_beside(span, consequences) {
+                        true => format!(
+                            "{name} failed {when}, for a reason of its own{error}: fixing one will not be enough"
+                        ),
+                        false => {
+                            format!(
+                                "{name} failed {when} as well, perhaps for a reason of its own{error}: fixing one may not be enough"
+                            )
+                        }
+                    }
                 }
             };
             self.say(says, Certainty::Inferred, text, &[span, self.cause]);
         }
         self.put_up_with(consequences);
+    }
+
+    /// Whether another failure brought down what is around it and the origin as well: they are items of one batch, or an error
+    /// on the way to the origin names it.
+    fn stands_beside(&self, span: Span<'q>, consequences: &Consequences<'q>) -> bool {
+        let around = std::iter::successors(span.parent(), Span::parent).take(NEAR);
+        let mut around = around.filter(|around| self.is_on_the_way(*around));
+        let is_named_by = |around: Span<'q>| {
+            around.error().zip(span.error()).is_some_and(|(error, other)| agreement(error, other).is_some())
+        };
+        consequences.causes.are_items(self.cause, span) || around.any(is_named_by)
     }
 
     fn decisions(&mut self, consequences: &Consequences<'q>) {
@@ -395,6 +416,8 @@ impl<'q> Saying<'q> {
                         | Ground::OnlyAftermath
                         | Ground::Spent
                         | Ground::LastFailure
+                        | Ground::BeforeCleanUp
+                        | Ground::PerhapsCleanedUp
                         | Ground::TakenAlong
                 )
             })
@@ -408,6 +431,10 @@ impl<'q> Saying<'q> {
             }
             CauseKind::Error | CauseKind::Panic if !cause.as_likely.is_empty() => format!(
                 "which of them brought it down was not recorded: return the error of {name}, or one with it as source, if it was that"
+            ),
+            _ if let Some(last) = &cause.perhaps_cleaned_up => format!(
+                "that {} only cleaned up after {name} is a guess from its name: undo with ctx.compensate, or return the error of {name} with its own",
+                last.name
             ),
             CauseKind::Error | CauseKind::Panic if is_guess => format!(
                 "that {name} brought it down is a guess from the order of events: return its error, or one with it as source"

@@ -98,6 +98,7 @@ impl TraceQuery {
             kind,
             certainty: certainty(found, causes),
             as_likely: causes.as_likely(found).into_iter().map(|other| other.summary()).collect(),
+            perhaps_cleaned_up: causes.perhaps_cleaned_up(found).map(|other| other.summary()),
             attrs: own_attrs(cause),
             recorded,
             inside,
@@ -266,8 +267,9 @@ pub(super) fn other_failures(
     found: Option<&Found>,
     causes: &Causes<'_>,
 ) -> (Vec<OtherFailure>, Vec<Cascade>) {
-    // Whether the work around a failed span, or around one that it brought down, went on.
+    // Whether the error of a failed span, or of one that it brought down, went no further; and whether the work around it went on.
     let mut tolerated = vec![false; on_path.len()];
+    let mut continued = vec![false; on_path.len()];
     let mut by_itself: Vec<Option<bool>> = vec![None; on_path.len()];
     let mut fails_by_itself = |span: Span<'_>| {
         *by_itself[span.index as usize].get_or_insert_with(|| causes.culprit(span).is_none())
@@ -313,6 +315,11 @@ pub(super) fn other_failures(
                 || !is_meant(span)
                 || failed_by_itself()
         });
+        continued[at] = span.parent().is_some_and(|parent| {
+            parent.status() == Status::Success
+                || causes.is_tolerated(span)
+                || continued[parent.index as usize]
+        });
         // What a step recorded on the way to its own error is a fact about that error.
         let is_of_parent = span.is_point()
             && span.error().is_none()
@@ -333,7 +340,8 @@ pub(super) fn other_failures(
             None if cleans_up() => FailureOutcome::Aftermath,
             // An error that says nothing stands for all of them.
             None if stands_for_all && is_another(span) && is_item(span) => FailureOutcome::Independent,
-            None if tolerated[at] => FailureOutcome::Tolerated,
+            None if tolerated[at] && continued[at] => FailureOutcome::Tolerated,
+            None if tolerated[at] => FailureOutcome::NotPassedOn,
             None if cause.is_some_and(|cause| causes.is_taken_along(span, cause)) => {
                 taken_along.push(Cascade { span: span.summary(), kind: CascadeKind::Failed });
                 continue;

@@ -364,8 +364,9 @@ fn write_failures(printer: &mut Printer<'_>, failures: &[&OtherFailure]) {
         FailureOutcome::Recovered => "recovered: a retry succeeded",
         FailureOutcome::Retried => "retried",
         FailureOutcome::Tolerated => "tolerated: the work continued without it",
-        FailureOutcome::Aftermath => "while it cleaned up after the cause",
-        FailureOutcome::Independent => "an independent failure",
+        FailureOutcome::NotPassedOn => "its error was not passed on",
+        FailureOutcome::Aftermath => "perhaps while it cleaned up after the cause",
+        FailureOutcome::Independent => "failed as well",
     }
     .to_owned();
     if let Some(retry) = failure.retried_by.as_ref().filter(|_| failure.outcome == FailureOutcome::Retried) {

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::builder::Story;
+use throughline_model::names::errors;
 use throughline_model::{Relation, SpanId};
 
 /// The time that an explanation takes: the least of several.
@@ -103,6 +104,32 @@ fn given_up(spans: usize) -> Story {
     s
 }
 
+/// All failed beside each other in ways that code does not put up with, and the error around them says enough by itself.
+fn panics(spans: usize) -> Story {
+    let (mut s, root) = Story::started("order-1");
+    let workers: Vec<SpanId> = (0..spans).map(|_| s.open(root, "stage:worker")).collect();
+    for worker in workers {
+        s.fail(worker, errors::PANIC, "index out of bounds");
+    }
+    s.fail(root, "Error", "the card was declined by its issuer");
+    s
+}
+
+/// Each was given something else, and the message of the failure before it.
+fn given(spans: usize) -> Story {
+    let (mut s, root) = Story::started("order-1");
+    for at in 0..spans {
+        let span = s.open(root, "stage:process");
+        s.input(serde_json::json!({"order": at, "before": "no such order"})).fail(
+            span,
+            "Error",
+            "no such order",
+        );
+    }
+    s.fail(root, "Error", "batch failed");
+    s
+}
+
 /// Each item fails, and goes well when it is tried again; but for the last one, in the name of all of which the run fails.
 fn items(spans: usize) -> Story {
     let (mut s, root) = Story::started("order-1");
@@ -131,6 +158,8 @@ fn explaining_takes_time_in_proportion_to_the_run() {
         ("stopped", stopped),
         ("given up", given_up),
         ("items", items),
+        ("panics", panics),
+        ("given", given),
     ] {
         // Four times as much takes four times as long, and sixteen times if it is quadratic.
         let is_in_proportion = |small: Duration, large: Duration| large < small * 10;

@@ -2,12 +2,13 @@
 
 use serde_json::Value;
 
-use super::record::SpanFacts;
-use super::{Agreement, Causes, Ground, Suspect, agreement, words};
+use super::{Agreement, Causes, Ground, Suspect, agreement, clean_up};
 use crate::names::data;
 
 /// How many steps the aftermath of a failure has at most.
 const AFTERMATH: usize = 8;
+/// How many steps before a failure are looked at for one that is a part of the work.
+const NEAR: usize = 64;
 
 impl Causes<'_> {
     /// If a span ended with the error of what should have undone something: the failure for which that was done.
@@ -35,27 +36,62 @@ impl Causes<'_> {
     }
 
     /// If a span failed while it cleaned up after another failure in the same place, that failure.
-    pub(super) fn before_clean_up(&self, around: u32, culprit: u32, suspects: &[Suspect]) -> Option<u32> {
+    pub(super) fn before_clean_up(
+        &self,
+        around: u32,
+        culprit: u32,
+        suspects: &[Suspect],
+    ) -> Option<(u32, Ground)> {
         let cleaning = self.record.ancestor_below(culprit, around)?;
-        let SpanFacts { began, first, .. } = &self.record.spans[cleaning as usize];
-        let (began, name) = (*began, first.event_type.as_str());
+        let began = self.record.spans[cleaning as usize].began;
         let mut earlier = suspects
             .iter()
             .map(|suspect| suspect.span)
             .filter(|suspect| *suspect != culprit && self.record.spans[*suspect as usize].ended < began);
         let mut latest = earlier.clone().rev().take(AFTERMATH).peekable();
         latest.peek()?;
-        if let Some(told) = latest.find(|first| self.was_told(cleaning, *first)) {
-            return Some(told);
+        let is_next = |first: u32| self.next_work(around, first) == Some(cleaning);
+        // A model is told of everything, whatever it is asked.
+        let is_model = self.record.spans[cleaning as usize].is_of("ai:");
+        let did_something_about_it = |first: &u32| {
+            !is_model
+                && self.was_told(cleaning, *first)
+                && !self.was_done_before(cleaning, *first)
+                && (is_next(*first) || self.is_only_aftermath(around, *first, began))
+        };
+        if let Some(told) = latest.find(did_something_about_it) {
+            return Some((told, Ground::BeforeCleanUp));
         }
-        let is_named = self.is_aftermath(around, cleaning) && !words::may_be_good_news(name);
-        let is_said = || self.record.spans[around as usize].error().is_some_and(words::speaks_of_cleaning_up);
-        if !is_named && !is_said() {
+        let is_named = self.is_named_so(around, cleaning, clean_up::cleans_up);
+        let is_said = self.record.spans[around as usize].error().is_some_and(clean_up::is_said_by);
+        if !is_named && !is_said {
             return None;
         }
-        earlier.find(|first| {
-            self.is_only_aftermath(around, *first, began)
-                || (!is_named && self.next_work(around, *first) == Some(cleaning))
+        let first = earlier
+            .find(|first| self.is_only_aftermath(around, *first, began) || !is_named && is_next(*first))?;
+        Some((first, if is_said { Ground::BeforeCleanUp } else { Ground::PerhapsCleanedUp }))
+    }
+
+    /// If an error that says nothing was preceded by a failure that nobody needed: one shortly before that of which that was only
+    /// the aftermath, or the saga or the workflow directly before it, whose result code needs.
+    pub(super) fn before_the_last(&self, around: u32, last: u32, suspects: &[Suspect]) -> Option<u32> {
+        let is_needed = |span: u32| {
+            let facts = &self.record.spans[span as usize];
+            facts.is_of("saga:") || facts.is_of("workflow:")
+        };
+        if is_needed(last) {
+            return None;
+        }
+        let mut made_good = self.made_good();
+        let branch = self.record.ancestor_below(last, around).unwrap_or(last);
+        let is_aftermath = self.is_aftermath(around, branch);
+        let began = self.record.spans[branch as usize].began;
+        let before = suspects.iter().rev().map(|suspect| suspect.span);
+        let before = before.filter(|span| *span != last && self.record.spans[*span as usize].ended < began);
+        before.take(AFTERMATH).find(|span| {
+            let is_it = is_aftermath && !self.is_aftermath(around, *span)
+                || is_needed(*span) && self.next_work(around, *span) == Some(branch);
+            is_it && !made_good(*span)
         })
     }
 
@@ -87,8 +123,18 @@ impl Causes<'_> {
             })
             .take(AFTERMATH + 1)
             .peekable();
-        let is_aftermath = |child| self.is_aftermath(around, child) || self.was_told(child, failure);
+        let was_told = |child| self.was_told(child, failure) && !self.was_done_before(child, failure);
+        let is_aftermath = |child| self.is_aftermath(around, child) || was_told(child);
         later.peek().is_some() && later.enumerate().all(|(at, child)| at < AFTERMATH && is_aftermath(child))
+    }
+
+    /// Whether a step of the same name had been begun in the same place shortly before a failure: then it is a part of the work.
+    fn was_done_before(&self, step: u32, failure: u32) -> bool {
+        let name = |span: u32| &self.record.spans[span as usize].first.event_type;
+        let parent = self.record.spans[step as usize].parent;
+        let siblings = parent.map_or(&[][..], |parent| self.record.children(parent));
+        let before = &siblings[..siblings.partition_point(|other| *other < failure)];
+        before.iter().rev().take(NEAR).any(|other| name(*other) == name(step))
     }
 
     /// Whether a step was given the message of a failure: it does something about that, or tells somebody.
@@ -123,10 +169,19 @@ impl Causes<'_> {
     }
 
     pub(super) fn is_aftermath(&self, around: u32, span: u32) -> bool {
+        self.is_named_so(around, span, clean_up::is_aftermath)
+    }
+
+    fn is_named_so(
+        &self,
+        around: u32,
+        span: u32,
+        is_so: fn(&str, &str, &mut dyn Iterator<Item = &str>) -> bool,
+    ) -> bool {
         let name = |span: &u32| self.record.spans[*span as usize].first.event_type.as_str();
-        let before = self.record.children(around).iter().take_while(|other| **other < span).map(name);
+        let mut before = self.record.children(around).iter().take_while(|other| **other < span).map(name);
         let work = &self.record.spans[around as usize];
         let work = work.first.workflow.as_deref().filter(|_| work.is_of("workflow:"));
-        words::is_aftermath(name(&span), work.unwrap_or(name(&around)), before)
+        is_so(name(&span), work.unwrap_or(name(&around)), &mut before)
     }
 }

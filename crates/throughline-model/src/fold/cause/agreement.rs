@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::vague::{CLAUSES, says_nothing};
+use super::vague::{CLAUSES, clauses, says_nothing};
 use crate::ErrorInfo;
 
 /// How well the error of a span agrees with that of another which may have brought it down.
@@ -72,12 +72,15 @@ pub fn may_be_chance(error: &ErrorInfo, other: &ErrorInfo) -> bool {
     !is_told && !is_unwrapped()
 }
 
+/// How many clauses of a text are looked at.
+const LOOKED_AT: usize = 32;
+
 /// How many words in a row are hardly in two errors by chance.
 const IN_A_ROW: usize = 5;
 
 /// Whether an error repeats something of another that is hardly there by chance: its variant as `{:?}` prints it, its code, all
-/// of its message within a sentence, or several words in a row, as where the end of a long message was cut off. By itself that
-/// is too little to say that it is the same.
+/// of its message within a sentence, a clause of it, as where it was taken out of an answer, or several words in a row, as where
+/// the end of a long message was cut off. By itself that is too little to say that it is the same.
 pub(super) fn echoes(error: &ErrorInfo, other: &ErrorInfo) -> bool {
     let texts = || std::iter::once(&error.message).chain(&error.chain).filter(|text| text.len() <= SEARCHED);
     let variant = other.kind.rsplit("::").next().unwrap_or_default();
@@ -116,6 +119,14 @@ pub(super) fn echoes(error: &ErrorInfo, other: &ErrorInfo) -> bool {
         && words(message).nth(1).is_some()
         && texts().any(|text| is_word_by_word(text))
     {
+        return true;
+    }
+    // As much as that of it may have been taken out of an answer.
+    let parts = |text| clauses(text).map(str::trim).take(LOOKED_AT);
+    let is_telling =
+        |part: &&str| part.len() >= LONG_ENOUGH && words(part).nth(1).is_some() && !says_nothing(part);
+    let mut telling = parts(message).filter(is_telling);
+    if telling.any(|part| texts().any(|text| parts(text).any(|own| own == part))) {
         return true;
     }
     let said: Vec<&str> = words(&other.message).collect();
@@ -423,5 +434,8 @@ mod tests {
             assert!(!echoes(&info(other, &[]), &expired), "{other}");
         }
         assert!(!echoes(&info("no price for SKU-1234", &[]), &info("SKU-1234 is not in the cache", &[])));
+        let answer = info(r#"{"error":"out of stock","sku":"A-7"}"#, &[]);
+        assert!(echoes(&info("cannot reserve: out of stock", &[]), &answer));
+        assert!(!echoes(&info("cannot reserve: the stock is locked", &[]), &answer));
     }
 }

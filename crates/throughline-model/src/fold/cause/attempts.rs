@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use super::record::SpanFacts;
 use super::vague::LONGEST;
 use super::{Causes, Suspect, words};
-use crate::names::DEPENDENCY_PREFIX;
+use crate::names::{DEPENDENCY_PREFIX, data};
 use crate::{ErrorInfo, Status};
 
 /// How many steps there are at most between an attempt and the next.
@@ -79,7 +79,8 @@ impl<'e> Causes<'e> {
                 let children = self.record.children(parent).iter().filter(succeeded);
                 children.map(|child| (self.name(*child), *child)).collect()
             });
-            last.get(&self.name(span)).is_some_and(|last| *last > span) && !self.is_next_item(span)
+            let later = last.get(&self.name(span)).filter(|last| **last > span);
+            later.is_some_and(|later| !self.are_given_others(*later, span)) && !self.is_next_item(span)
         }
     }
 
@@ -92,6 +93,16 @@ impl<'e> Causes<'e> {
         })
     }
 
+    /// Whether it was recorded what two steps were given, and that is not the same thing. A model that calls a tool tries again
+    /// with something else.
+    fn are_given_others(&self, one: u32, other: u32) -> bool {
+        let input = |span: u32| {
+            let facts = &self.record.spans[span as usize];
+            facts.first.data.as_ref().filter(|_| !facts.is_of("tool:"))?.get(data::INPUT)
+        };
+        input(one).zip(input(other)).is_some_and(|(one, other)| one != other)
+    }
+
     /// Whether two failures are of one kind, but of different things: the items of a batch. Replicas of a dependency are one
     /// thing.
     pub fn are_items(&self, one: u32, other: u32) -> bool {
@@ -99,7 +110,11 @@ impl<'e> Causes<'e> {
         let parent = self.record.spans[one as usize].parent;
         parent == self.record.spans[other as usize].parent
             && match kind_of(&one_name) == kind_of(&other_name) {
-                true => one_name != other_name || self.is_next_item(one.max(other)),
+                true => {
+                    one_name != other_name
+                        || self.is_next_item(one.max(other))
+                        || self.are_given_others(one, other)
+                }
                 false => {
                     area_of(&one_name) == area_of(&other_name)
                         && parent.is_some_and(|parent| self.counts_what_failed(parent))
@@ -178,9 +193,27 @@ fn area_of(name: &str) -> &str {
     name.split(':').next().unwrap_or_default()
 }
 
-/// The name of a step without the numbers in it: `item:` of `item:7`.
+/// The name of a step without the numbers and ids in it: `item:` of `item:7`, `message:` of `message:7f3a`.
 fn kind_of(name: &str) -> String {
-    name.replace(|c: char| c.is_ascii_digit(), "")
+    let parts = name.split_inclusive(|c: char| !c.is_alphanumeric());
+    let kind = parts.map(|part| {
+        let word = part.trim_end_matches(|c: char| !c.is_alphanumeric());
+        let letters = word.trim_end_matches(|c: char| c.is_ascii_digit());
+        match word.contains(|c: char| c.is_ascii_digit()) && is_id(word, letters) {
+            true => part[word.len()..].to_owned(),
+            false => part.replace(|c: char| c.is_ascii_digit(), ""),
+        }
+    });
+    kind.collect()
+}
+
+/// Whether a word with digits in it is an id: it has digits before letters, or is a long hexadecimal number. In others, as in
+/// `worker7`, something is numbered.
+fn is_id(word: &str, letters: &str) -> bool {
+    /// Shorter ones may be names of something, as `db1` is.
+    const LONG_ENOUGH: usize = 4;
+    let is_hexadecimal = || word.len() >= LONG_ENOUGH && word.bytes().all(|c| c.is_ascii_hexdigit());
+    letters.contains(|c: char| c.is_ascii_digit()) || is_hexadecimal()
 }
 
 /// The name of what is tried in a step: of a call to one of several replicas, that of all of them.

@@ -2,7 +2,7 @@
 
 use super::words::{self, Stopped};
 use super::{Causes, Suspect};
-use crate::names::errors;
+use crate::names::{DEPENDENCY_PREFIX, errors};
 
 /// How many spans around a failure are looked at.
 const DEEPEST: usize = 64;
@@ -48,7 +48,10 @@ impl Causes<'_> {
 
     fn stopped(&self, span: u32) -> Option<Stopped> {
         let error = self.record.spans[span as usize].error()?;
-        words::stopped(error).filter(|_| !self.in_compensation[span as usize])
+        let how = words::stopped(error).filter(|_| !self.in_compensation[span as usize])?;
+        // The other end of a connection to a dependency is elsewhere.
+        let is_elsewhere = how == Stopped::Cut && self.record.spans[span as usize].is_of(DEPENDENCY_PREFIX);
+        (!is_elsewhere).then_some(how)
     }
 
     /// The part of what is around a span that it is, or lies in.

@@ -1,6 +1,7 @@
 //! What the error of a span says of the failures inside it.
 
-use super::{Agreement, Causes, Found, Ground, Suspect, may_be_chance, words};
+use super::vague::{LONGEST, clauses, says_nothing};
+use super::{Agreement, Causes, Found, Ground, Suspect, agreement as agreement_of, may_be_chance, words};
 use crate::names::errors;
 use crate::{ErrorInfo, Status};
 
@@ -46,8 +47,11 @@ impl Causes<'_> {
         let error = self.record.spans[culprit as usize].error();
         let before = suspects.iter().take_while(|suspect| suspect.span != culprit);
         let first = before.map(|suspect| (suspect.span, suspect.agreement)).find(|(span, agrees)| {
-            *agrees >= Some(agreement.max(Agreement::Message))
-                && self.record.spans[*span as usize].error() != error
+            let other = self.record.spans[*span as usize].error();
+            // What the culprit says itself, whatever passed it on says for that reason.
+            let is_in_culprit =
+                || error.zip(other).is_some_and(|(own, other)| agreement_of(own, other).is_some());
+            *agrees >= Some(agreement.max(Agreement::Message)) && other != error && !is_in_culprit()
         });
         first.map(|(span, _)| (span, Ground::SameError(agreement)))
     }
@@ -91,6 +95,32 @@ impl Causes<'_> {
         others.filter(move |other| !self.are_items(*other, failure) && !self.are_attempts(*other, failure))
     }
 
+    /// The words that the error of a span has of its own, clause by clause: long ones that are not the names of the work around
+    /// it. None if it says that there was no more of something that work takes.
+    pub(super) fn own_words(&self, span: u32) -> Vec<Vec<String>> {
+        const LONG: usize = 4;
+        const LOOKED_AT: usize = 16;
+        let first = &self.record.spans[span as usize].first;
+        let error = self.record.spans[span as usize].error();
+        let Some(error) = error.filter(|error| !words::speaks_of_a_budget(error)) else { return Vec::new() };
+        let workflow = first.workflow.as_deref().unwrap_or_default();
+        let names = words::words(&format!("{} {workflow}", first.span_name()));
+        let is_own = |word: &String| {
+            let is_word = word.chars().count() >= LONG && !word.contains(|c: char| c.is_ascii_digit());
+            is_word && !names.contains(word) && !words::AREAS.contains(&word.as_str())
+        };
+        let telling = clauses(&error.message).take(LOOKED_AT).filter(|clause| clause.len() <= LONGEST);
+        let telling = telling.filter(|clause| !says_nothing(clause));
+        telling.map(|clause| words::words(clause).into_iter().filter(is_own).collect()).collect()
+    }
+
+    /// Whether these words say enough without the name of a failure.
+    pub(super) fn say_enough(&self, own: &[Vec<String>], failure: u32) -> bool {
+        const ENOUGH: usize = 3;
+        let name = words::words(&self.record.spans[failure as usize].first.span_name());
+        own.iter().any(|clause| clause.iter().filter(|word| !name.contains(word)).count() >= ENOUGH)
+    }
+
     /// Of a cause that was found as one of several, the origins of the others, in the order in which they ended.
     pub fn as_likely(&self, found: &Found) -> Vec<u32> {
         let Some(at) = found.steps.iter().position(|(_, ground)| *ground == Ground::OneOfSeveral) else {
@@ -100,6 +130,15 @@ impl Causes<'_> {
         let others = self.suspects(around);
         let others = self.others_as_likely(found.steps[at].0, &others);
         others.take(LISTED).map(|other| self.descend(other, Status::Failed).cause).collect()
+    }
+
+    /// If a cause was found because what ended the work is called as if it cleaned up: the origin of that, which may be the cause
+    /// as well.
+    pub fn perhaps_cleaned_up(&self, found: &Found) -> Option<u32> {
+        let at = found.steps.iter().position(|(_, ground)| *ground == Ground::PerhapsCleanedUp)?;
+        let around = at.checked_sub(1).map_or(found.top, |before| found.steps[before].0);
+        let (ended_by, _) = self.ended_by(around, &self.suspects(around))?;
+        Some(self.descend(ended_by, Status::Failed).cause)
     }
 
     /// Whether an error calls a span by its name; its words are those of [`said_by`](Self::said_by).

@@ -210,9 +210,21 @@ pub(super) const LISTS: [&[&str]; 7] =
 pub fn says_why(error: &ErrorInfo) -> bool {
     let mut texts = std::iter::once(&error.message).chain(&error.chain);
     // A few words may stand anywhere; a text that has many is no list of clauses that say nothing.
-    texts.any(|text| {
-        text.len() > LONGEST
-            || !without_addresses(text).split(|c: char| CLAUSES.contains(&c)).all(says_nothing)
+    texts.any(|text| text.len() > LONGEST || !clauses(&without_addresses(text)).all(says_nothing))
+}
+
+/// The clauses of a text. A sign directly before a letter or a digit is a part of a word: `1.4.2`, `10:32`, `;drop`.
+pub(super) fn clauses(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let ends = |(at, c): &(usize, char)| {
+            let is_within_a_word = || text[at + c.len_utf8()..].starts_with(char::is_alphanumeric);
+            CLAUSES.contains(c) && !(WITHIN_WORDS.contains(c) && is_within_a_word())
+        };
+        let Some((at, c)) = text.char_indices().find(ends) else { return rest.take() };
+        rest = Some(&text[at + c.len_utf8()..]);
+        Some(&text[..at])
     })
 }
 
@@ -231,6 +243,8 @@ fn without_addresses(text: &str) -> Cow<'_, str> {
 
 /// What sets clauses apart.
 pub(super) const CLAUSES: [char; 12] = [':', ';', ',', '.', '!', '(', ')', '[', ']', '"', '\n', '—'];
+/// Those of them that may be in a word.
+const WITHIN_WORDS: [char; 4] = [':', ';', ',', '.'];
 /// Longer texts say something.
 pub(super) const LONGEST: usize = 256;
 
@@ -369,6 +383,9 @@ mod tests {
             "upstream responded with status 503",
             "the migration did not complete",
             "could not load the configuration of the shop for tenant 42",
+            "release 1.4.2 was not published",
+            "job started at 10:32:07.123 failed",
+            "failed to render annual report.v2.pdf",
         ] {
             assert!(!says_why(&error(vague, &[])), "{vague}");
         }

@@ -1,7 +1,7 @@
-//! What texts say: whether something took too long or was taken away, whether a step cleans up.
+//! What texts say: whether something took too long or was taken away, which step they name.
 
-use super::vague::{CLAUSES, LONGEST};
-use crate::ErrorInfo;
+use super::vague::{LONGEST, clauses, says_nothing};
+use crate::{ErrorInfo, Text};
 
 /// Words with which an error says that something took longer than it was allowed to.
 const TIME_OUT: [&str; 8] =
@@ -14,7 +14,7 @@ pub fn is_time_out(error: &ErrorInfo) -> bool {
 }
 
 /// What work may be given only so much of.
-const BUDGETED: [&str; 13] = [
+const BUDGETED: [&str; 12] = [
     "attempts",
     "tries",
     "retries",
@@ -26,7 +26,6 @@ const BUDGETED: [&str; 13] = [
     "calls",
     "tokens",
     "budget",
-    "quota",
     "time",
 ];
 /// Words with which an error says that there is no more of something.
@@ -46,29 +45,52 @@ const USED_UP: [&str; 13] = [
     "no more",
 ];
 
+/// How many words say no more than that the work has ended: `the agent stopped`.
+const FEW: usize = 3;
+/// How many words there are at most between what was used up and the word that says so.
+const APART: usize = 4;
+
 /// Whether an error says that there was no more of what the work took: attempts, tokens, time. It says so of a number of them,
-/// too: `no answer after 12 turns`.
+/// too, if it does not say why before that: `no answer after 12 turns`.
 pub(super) fn speaks_of_a_budget(error: &ErrorInfo) -> bool {
-    let texts = std::iter::once(&error.message).chain(&error.chain).filter(|text| text.len() <= LONGEST);
-    let is_of_one = |text: &crate::Text| {
+    let mut texts = std::iter::once(&error.message).chain(&error.chain).filter(|text| text.len() <= LONGEST);
+    let is_of_one = |text: &Text| {
         let words = words(text);
-        let is_number = |word: &String| word.starts_with(|c: char| c.is_ascii_digit());
-        let is_counted = || {
-            words
-                .windows(3)
-                .any(|row| row[0] == "after" && is_number(&row[1]) && BUDGETED.contains(&row[2].as_str()))
-        };
-        has_any(&words, &BUDGETED) && has_any(&words, &USED_UP) || is_counted()
+        is_used_up(&words) || clauses(text).any(|clause| is_counted(&self::words(clause)))
     };
-    is_time_out(error) || texts.into_iter().any(is_of_one)
+    is_time_out(error) || texts.any(is_of_one)
+}
+
+/// Whether something that work may be given only so much of is said to be used up, by a word that is near.
+fn is_used_up(words: &[String]) -> bool {
+    let places = |of: &'static [&str]| {
+        let is_at = move |at: &usize| of.iter().any(|part| is_in_a_row(&words[*at..], part));
+        (0..words.len()).filter(is_at)
+    };
+    places(&BUDGETED).any(|what| places(&USED_UP).any(|used| what.abs_diff(used) <= APART))
+}
+
+/// Whether a clause ends with the number of times that something was done, and says little before that, or what there was not.
+fn is_counted(words: &[String]) -> bool {
+    let is_number = |word: &String| word.starts_with(|c: char| c.is_ascii_digit());
+    let is_number_of_it =
+        |row: &[String]| row[0] == "after" && is_number(&row[1]) && BUDGETED.contains(&row[2].as_str());
+    let Some(at) = words.windows(3).position(is_number_of_it) else { return false };
+    let before = &words[..at];
+    before.len() <= FEW
+        || before.first().is_some_and(|first| matches!(first.as_str(), "no" | "not" | "nothing" | "without"))
+        || says_nothing(&before.join(" "))
 }
 
 /// Whether one of these is among the words of a text, or several words in a row if it is more than one.
 fn has_any(words: &[String], of: &[&str]) -> bool {
-    of.iter().any(|part| {
-        let length = part.split(' ').count();
-        words.windows(length).any(|row| row.iter().zip(part.split(' ')).all(|(word, part)| word == part))
-    })
+    of.iter().any(|part| (0..words.len()).any(|at| is_in_a_row(&words[at..], part)))
+}
+
+/// Whether words begin with those of a part of a sentence.
+fn is_in_a_row(words: &[String], part: &str) -> bool {
+    let mut words = words.iter();
+    part.split(' ').all(|part| words.next().is_some_and(|word| word == part))
 }
 
 /// Words with which an error says that somebody ended something.
@@ -108,6 +130,9 @@ const CUT: [&str; 6] = [
     "early eof",
 ];
 
+/// With one of these a clause says why somebody stopped the work, or until when.
+const REASON: [&str; 4] = ["for", "until", "because", "due"];
+
 /// How an error says that the work was stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stopped {
@@ -121,160 +146,49 @@ pub(super) enum Stopped {
 
 /// Whether an error says that the work was stopped, which most often somebody else did.
 pub(super) fn stopped(error: &ErrorInfo) -> Option<Stopped> {
-    let says = |words: &[String]| {
-        let gone = has_any(words, &GONE).then_some(Stopped::Gone);
-        gone.or_else(|| has_any(words, &CANCELLED).then_some(Stopped::Cancelled))
-    };
     // A type says it with nothing else in its name: `RecvError::Closed`, `PoisonError`.
     let variant = words(error.kind.rsplit("::").next().unwrap_or_default());
     let is_alone = variant.len() == 1 || variant.len() == 2 && variant[1] == "error";
-    let by_kind = says(&variant).filter(|_| is_alone);
+    let by_kind = was_stopped(&variant).filter(|_| is_alone);
     by_kind.or_else(|| {
         let texts = std::iter::once(&error.message).chain(&error.chain).filter(|text| text.len() <= LONGEST);
-        let clauses = texts.flat_map(|text| text.split(|c: char| CLAUSES.contains(&c)).map(words));
-        let is_about_it =
-            |words: &Vec<String>| words.len() == 1 || words.iter().any(|word| USED.contains(&word.as_str()));
-        let cut = || clauses.clone().any(|words| has_any(&words, &CUT)).then_some(Stopped::Cut);
-        clauses.clone().filter(is_about_it).find_map(|words| says(&words)).or_else(cut)
+        let parts: Vec<&str> = texts.flat_map(|text| clauses(text)).collect();
+        // What comes after it says why: `channel closed: 406 PRECONDITION_FAILED`.
+        let last = parts.iter().rev().find_map(|part| match stopped_by(&words(part)) {
+            Some(how) => Some(Some(how)),
+            None => (!is_beside_the_point(part)).then_some(None),
+        });
+        last.flatten()
     })
 }
 
-/// Words in the names of steps that put something right, or tell somebody, once something has gone wrong.
-const AFTERMATH: &[&str] = &[
-    "clean",
-    "cleanup",
-    "cleaning",
-    "undo",
-    "rollback",
-    "revert",
-    "teardown",
-    "compensate",
-    "tidy",
-    "unwind",
-    "notify",
-    "notification",
-    "alert",
-    "warn",
-    "inform",
-    "escalate",
-    "incident",
-    "oncall",
-    "pager",
-    "dlq",
-    "quarantine",
-];
-/// Those of them that are as often the work itself: customers are notified of what went well.
-const TELLING: [&str; 4] = ["notify", "notification", "warn", "inform"];
-/// Words of errors about cleaning up.
-const CLEANING: [&str; 8] =
-    ["clean", "cleanup", "cleaning", "rollback", "undo", "undoing", "teardown", "unwinding"];
-
-/// Whether an error says that something failed while it was cleaned up.
-pub(super) fn speaks_of_cleaning_up(error: &ErrorInfo) -> bool {
-    let words = words(&error.message);
-    let is_back = |pair: &[String]| {
-        matches!(
-            (pair[0].as_str(), pair[1].as_str()),
-            ("roll" | "rolling", "back") | ("tear" | "tearing", "down")
-        )
-    };
-    words.iter().any(|word| CLEANING.contains(&word.as_str())) || words.windows(2).any(is_back)
+/// Whether a clause behind another one adds nothing to it.
+fn is_beside_the_point(clause: &str) -> bool {
+    let words = words(clause);
+    words.starts_with(&["os".to_owned(), "error".to_owned()])
+        || is_about_what_is_used(&words)
+        || says_nothing(clause)
 }
 
-/// Words in the names of steps that undo another if that other is about the same thing.
-const REMOVING: &[&str] = &[
-    "remove",
-    "delete",
-    "drop",
-    "close",
-    "stop",
-    "detach",
-    "unmount",
-    "destroy",
-    "cancel",
-    "free",
-    "kill",
-    "purge",
-    "terminate",
-    "reset",
-    "rm",
-    "rmdir",
-    "unlink",
-    "wipe",
-    "deprovision",
-    "deregister",
-    "unregister",
-    "uninstall",
-    "unsubscribe",
-    "restore",
-    "reverse",
-    "release",
-    "unlock",
-    "abort",
-    "discard",
-    "dispose",
-    "recover",
-    "refund",
-    "void",
-];
-/// Things that are there to be removed.
-const SCRATCH: &[&str] = &["tmp", "temp", "temporary", "scratch", "workdir"];
+fn is_about_what_is_used(words: &[String]) -> bool {
+    words.len() == 1 || words.iter().any(|word| USED.contains(&word.as_str()))
+}
+
+/// How a clause says that the work was stopped, and not why: `queue closed for maintenance` has a reason.
+fn stopped_by(words: &[String]) -> Option<Stopped> {
+    let how = Some(words).filter(|words| is_about_what_is_used(words)).and_then(was_stopped);
+    let how = how.or_else(|| has_any(words, &CUT).then_some(Stopped::Cut))?;
+    let has_reason = words.iter().any(|word| REASON.contains(&word.as_str()));
+    (!has_reason).then_some(how)
+}
+
+fn was_stopped(words: &[String]) -> Option<Stopped> {
+    let gone = has_any(words, &GONE).then_some(Stopped::Gone);
+    gone.or_else(|| has_any(words, &CANCELLED).then_some(Stopped::Cancelled))
+}
+
 /// First words of names that say nothing of what a step is about.
-const AREAS: &[&str] = &["stage", "step", "task", "tool", "job", "activity", "dependency", "saga"];
-
-/// Whether a step of this name puts something right, or tells somebody, after something has gone wrong; `work` is the name
-/// of what it is a part of, `before` are those of the steps before it.
-pub(super) fn is_aftermath<'n>(name: &str, work: &str, before: impl Iterator<Item = &'n str>) -> bool {
-    // What the work around it is called after is the work itself: of a refund, to refund.
-    let around = words(work);
-    let own: Vec<String> = words(name).into_iter().filter(|word| !around.contains(word)).collect();
-    let has = |of: &[&str]| own.iter().any(|word| of.contains(&word.as_str()));
-    let rolls_back = own.windows(2).any(|pair| {
-        matches!(
-            (pair[0].as_str(), pair[1].as_str()),
-            ("roll" | "put", "back") | ("tear", "down") | ("dead", "letter")
-        )
-    });
-    if has(AFTERMATH) || rolls_back {
-        return true;
-    }
-    let is_thing = |word: &&String| {
-        word.len() > 1 && !REMOVING.contains(&word.as_str()) && !AREAS.contains(&word.as_str())
-    };
-    let is_about_the_same = |name: &str| {
-        let other = words(name);
-        let makes = !other.iter().any(|word| REMOVING.contains(&word.as_str()));
-        makes && own.iter().filter(is_thing).any(|thing| other.iter().any(|other| is_akin(thing, other)))
-    };
-    if has(REMOVING) {
-        return has(SCRATCH) || before.take(NEAR).any(is_about_the_same);
-    }
-    // What is called after the opposite of an earlier step undoes it: to disconnect, what was connected.
-    let opposite = |word: &String| {
-        let rest = OPPOSITE.iter().find_map(|prefix| word.strip_prefix(prefix));
-        rest.filter(|rest| rest.len() > 2).map(str::to_owned)
-    };
-    let of_a_pair = |word: &String| {
-        let pair = PAIRS.iter().find(|(back, _)| word == back);
-        pair.map(|(_, forth)| (*forth).to_owned())
-    };
-    let opposites: Vec<String> =
-        own.iter().flat_map(|word| opposite(word).into_iter().chain(of_a_pair(word))).collect();
-    !opposites.is_empty()
-        && before.take(NEAR).any(|name| words(name).iter().any(|word| opposites.contains(word)))
-}
-
-/// With what a word begins that means the opposite of the rest of it.
-const OPPOSITE: [&str; 3] = ["dis", "un", "de"];
-/// Other words that mean the opposite of each other: the first undoes what the second did.
-const PAIRS: [(&str, &str); 3] = [("down", "up"), ("decrement", "increment"), ("decrease", "increase")];
-/// How many steps before it are looked at for what a step undoes.
-const NEAR: usize = 64;
-
-/// Whether a step of this name may tell somebody of what went well, too.
-pub(super) fn may_be_good_news(name: &str) -> bool {
-    words(name).iter().any(|word| TELLING.contains(&word.as_str()))
-}
+pub(super) const AREAS: &[&str] = &["stage", "step", "task", "tool", "job", "activity", "dependency", "saga"];
 
 /// Whether the words of a text have all those of the name of a step among them, in a row and in whatever form: `rolled back` names `stage:roll-back`.
 pub(super) fn names_step(text: &[String], name: &str) -> bool {
@@ -293,7 +207,7 @@ pub(super) fn names_step(text: &[String], name: &str) -> bool {
 const FORM: usize = 4;
 
 /// Whether two words are the same, or begin as `reserve` and `reservation` do.
-fn is_akin(one: &str, other: &str) -> bool {
+pub(super) fn is_akin(one: &str, other: &str) -> bool {
     const STEM: usize = 6;
     one == other || one.chars().zip(other.chars()).take_while(|(a, b)| a == b).count() >= STEM
 }
@@ -321,7 +235,7 @@ pub(super) fn words(text: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::vague;
+    use super::super::{clean_up, vague};
     use super::*;
 
     fn error(message: &str, chain: &[&str]) -> ErrorInfo {
@@ -367,6 +281,11 @@ mod tests {
             "connection refused",
             "the hub is closed on Sunday",
             "card declined",
+            // It says why itself.
+            "channel closed: 406 PRECONDITION_FAILED - unknown delivery tag 80",
+            "worker terminated: out of memory (limit 512 MiB)",
+            "task closed: ticket T-9 is locked by ann",
+            "queue closed for maintenance until 06:00",
             "",
         ] {
             assert_eq!(stopped(&error(other, &[])), None, "{other}");
@@ -377,17 +296,41 @@ mod tests {
     }
 
     #[test]
+    fn an_error_is_about_a_budget_if_it_says_that_there_was_no_more_of_it() {
+        for text in [
+            "max retries exceeded",
+            "the budget of 8000 tokens is used up",
+            "no answer after 12 turns",
+            "gave up after 3 attempts",
+            "the agent stopped after 20 steps",
+            "deadline has elapsed",
+        ] {
+            assert!(speaks_of_a_budget(&error(text, &[])), "{text}");
+        }
+        for text in [
+            "credit limit exceeded by 40 EUR after 3 calls",
+            "storage quota exceeded: 10 GB of 10 GB",
+            "the last call was at 3",
+            "",
+        ] {
+            assert!(!speaks_of_a_budget(&error(text, &[])), "{text}");
+        }
+    }
+
+    #[test]
     fn the_documentation_has_the_words_that_decide() {
         let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/explain.md");
         let page = std::fs::read_to_string(page).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
-        for list in vague::LISTS
-            .iter()
-            .copied()
-            .chain([
-                AFTERMATH, &TELLING, &CLEANING, &CANCELLED, &GONE, &USED, &CUT, &OPPOSITE, REMOVING, SCRATCH,
-            ])
-            .chain([&TIME_OUT[..], &BUDGETED, &USED_UP])
-        {
+        for list in vague::LISTS.iter().copied().chain(clean_up::LISTS).chain([
+            &CANCELLED[..],
+            &GONE,
+            &USED,
+            &CUT,
+            &REASON,
+            &TIME_OUT,
+            &BUDGETED,
+            &USED_UP,
+        ]) {
             let list = list.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
             assert!(page.contains(&list), "{list}");
         }
@@ -414,34 +357,5 @@ mod tests {
         ] {
             assert!(!names_step(&words(text), name), "{text} / {name}");
         }
-    }
-
-    #[test]
-    fn steps_that_clean_up_are_known_by_their_names() {
-        let before = ["stage:create-bucket", "stage:load", "vm:start", "stage:reserve-seats", "db:connect"];
-        for name in [
-            "stage:cleanup",
-            "stage:cleanUpFiles",
-            "fs:roll-back",
-            "stage:delete-bucket",
-            "fs:remove-tmp",
-            "stage:rm-bucket",
-            "vm:stop",
-            "stage:release-reservation",
-            "db:disconnect",
-        ] {
-            assert!(is_aftermath(name, "order", before.into_iter()), "{name}");
-        }
-        for name in [
-            "stage:delete-account",
-            "stage:load",
-            "stage:deliver",
-            "stage:disable-user",
-            "stage:close",
-            "stage:refund",
-        ] {
-            assert!(!is_aftermath(name, "order", before.into_iter()), "{name}");
-        }
-        assert!(!is_aftermath("stage:cleanup", "cleanup-of-accounts", before.into_iter()));
     }
 }

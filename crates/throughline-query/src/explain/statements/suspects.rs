@@ -27,7 +27,7 @@ impl<'q> Saying<'q> {
         for failure in self.explanation.other_failures.iter().rev() {
             let Some(span) = self.query.span(failure.span.span_id) else { continue };
             let Some(around) = span.parent().filter(|around| way.contains(&around.id())) else { continue };
-            if failure.outcome == FailureOutcome::Tolerated
+            if matches!(failure.outcome, FailureOutcome::Tolerated | FailureOutcome::NotPassedOn)
                 && span.end_place() < self.cause.end_place()
                 && !is_attempt(span)
             {
@@ -97,7 +97,7 @@ impl<'q> Saying<'q> {
         dropped.take(LOOKED_AT).filter(|span| is_out_of_time(*span) || !lost_a_race(*span)).collect()
     }
 
-    fn is_on_the_way(&self, span: Span<'q>) -> bool {
+    pub(super) fn is_on_the_way(&self, span: Span<'q>) -> bool {
         self.query.index.outline().is_within(self.cause.index, span.index)
     }
 
@@ -107,7 +107,9 @@ impl<'q> Saying<'q> {
         let input = self.cause.input().or_else(|| self.cause.parent()?.input());
         let given = input.map(values).unwrap_or_default();
         let failures = self.explanation.other_failures.iter();
-        let tolerated = failures.filter(|failure| failure.outcome == FailureOutcome::Tolerated);
+        let tolerated = failures.filter(|failure| {
+            matches!(failure.outcome, FailureOutcome::Tolerated | FailureOutcome::NotPassedOn)
+        });
         let failed = tolerated.filter_map(|failure| self.query.span(failure.span.span_id));
         let failed: Vec<Span<'q>> = failed.chain(self.given_up.iter().copied()).collect();
         let mut unknown: Vec<(Span<'q>, Span<'q>)> = Vec::new();
