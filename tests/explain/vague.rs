@@ -144,5 +144,36 @@ pub(crate) fn all() -> Vec<Scenario> {
             origin: "stage:load",
             says: &["repository error", "Permission denied"],
         },
+        Scenario {
+            name: "a_document_that_could_not_be_read",
+            story: run!(|ctx| {
+                let _ = fail(&ctx, "stage:language", "model is cold").await;
+                pass(&ctx, "stage:scan").await?;
+                let read = text(&ctx, "stage:ocr", "page 3 is blank").await;
+                read.map_err(|_| anyhow!("document 12 could not be read"))
+            }),
+            origin: "stage:ocr",
+            says: &["page 3 is blank"],
+        },
+        Scenario {
+            name: "a_projection_that_stopped_at_an_event",
+            story: run!(|ctx| {
+                pass(&ctx, "event:811").await?;
+                let applied = text(&ctx, "event:812", "unknown type `moved`").await;
+                applied.map_err(|_| anyhow!("projection stopped"))
+            }),
+            origin: "event:812",
+            says: &["unknown type `moved`"],
+        },
+        Scenario {
+            name: "a_message_that_was_moved_to_dead_letters",
+            story: run!(|ctx| {
+                let classified = text(&ctx, "ai:classify", "label `spam?` is not in the list").await;
+                pass(&ctx, "queue:dead-letter").await?;
+                classified.map_err(|_| anyhow!("message 9 was moved to dead letters"))
+            }),
+            origin: "ai:classify",
+            says: &["label `spam?` is not in the list", "message 9 was moved to dead letters"],
+        },
     ]
 }

@@ -6,13 +6,14 @@ use super::words::words;
 use crate::ErrorInfo;
 
 /// Words that end a clause which says that something failed, and not why.
-const FAILED: [&str; 26] = [
+const FAILED: [&str; 27] = [
     "fail",
     "failed",
     "fails",
     "failure",
     "errored",
     "aborted",
+    "stopped",
     "unsuccessful",
     "unavailable",
     "unreachable",
@@ -275,13 +276,15 @@ fn says_when(words: &[&str]) -> bool {
     next.len() > 4 && next.ends_with("ing") || MEANWHILE.contains(next)
 }
 
-/// Whether a clause says that something was not done. What cannot be so, as in `the price cannot be negative`, is a reason.
+/// Whether a clause says that something was not done: `it could not be read`. What cannot be so, as in `the price cannot be
+/// negative`, or was not found, is a reason.
 fn was_not_done(words: &[&str]) -> bool {
     NOT_DONE.iter().any(|part| {
         let part: Vec<&str> = part.split(' ').collect();
         let mut after =
             (0..words.len()).filter(|at| words[*at..].starts_with(&part)).map(|at| at + part.len());
         after.any(|after| match words[after..] {
+            ["be", what] => is_participle(what) || part[0].starts_with("could") && what != "found",
             ["be", what, ..] => is_participle(what),
             _ => true,
         })
@@ -384,6 +387,8 @@ mod tests {
             "the migration did not complete",
             "could not load the configuration of the shop for tenant 42",
             "release 1.4.2 was not published",
+            "document 12 could not be read",
+            "projection stopped",
             "job started at 10:32:07.123 failed",
             "failed to render annual report.v2.pdf",
         ] {
@@ -432,6 +437,7 @@ mod tests {
             "validation error",
             "the price cannot be negative",
             "could not find user 42",
+            "user 42 could not be found",
             "failed to ship because the address is empty",
         ] {
             assert!(says_why(&error(telling, &[])), "{telling}");

@@ -193,7 +193,10 @@ pub(super) const AREAS: &[&str] = &["stage", "step", "task", "tool", "job", "act
 /// Whether the words of a text have all those of the name of a step among them, in a row and in whatever form: `rolled back` names `stage:roll-back`.
 pub(super) fn names_step(text: &[String], name: &str) -> bool {
     let mut said = words(name);
-    if said.first().is_some_and(|area| AREAS.contains(&area.as_str())) {
+    // What comes after the area says enough by itself if that has several words.
+    let has_area = name.split_once(':').is_some_and(|(area, _)| words(area).len() == 1);
+    let is_said = |area: &String| AREAS.contains(&area.as_str()) || has_area && said.len() > 2;
+    if said.first().is_some_and(is_said) {
         said.remove(0);
     }
     let is_form_of = |(word, part): (&String, &String)| {
@@ -343,9 +346,9 @@ mod tests {
             ("reserving failed", "stage:reserve"),
             ("the release was rolled back", "stage:roll-back"),
             ("moved to dead letter queue", "queue:dead-letter"),
+            ("message 9 was moved to dead letters", "queue:dead-letter"),
             ("order 7 could not be priced", "stage:price"),
         ] {
-            let name = name.strip_prefix("queue:").unwrap_or(name);
             assert!(names_step(&words(text), name), "{text} / {name}");
         }
         for (text, name) in [
@@ -353,6 +356,7 @@ mod tests {
             ("the back was rolled", "stage:roll-back"),
             ("could not proceed", "stage:pro"),
             ("order failed", "stage"),
+            ("order 7 failed", "item:7"),
             ("", "stage:charge"),
         ] {
             assert!(!names_step(&words(text), name), "{text} / {name}");
