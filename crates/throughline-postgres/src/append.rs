@@ -1,4 +1,4 @@
-//! Appending: a group of events is one transaction.
+//! Appending: a group of events is one transaction, a large one a few side by side, each with other runs.
 //!
 //! It creates the rows of new runs, locks those of all runs in the order of their ids, and inserts the events that are
 //! not there yet. The transaction that holds the row of a run is the only one that writes to that run, so the partition key, which is a
@@ -10,6 +10,7 @@
 //! are made from what the first one brings.
 
 mod columns;
+mod parts;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use tokio_postgres::{Client, Row};
 
 pub(crate) use self::columns::job_column;
 use self::columns::{Columns, Rows};
+pub(crate) use self::parts::{Part, parts};
 use crate::connect::Param;
 use crate::error::Fault;
 
@@ -59,7 +61,7 @@ impl Memory {
         self.folds.get(trace).map(|(version, _)| *version)
     }
 
-    fn keep(&mut self, runs: Vec<Run>, instances: &[i64]) {
+    pub(crate) fn keep(&mut self, Appended { runs, instances }: Appended) {
         if self.folds.len() + runs.len() > Self::RUNS {
             self.folds.clear();
         }
@@ -77,6 +79,12 @@ impl Memory {
         }
         self.instances.extend(instances.iter().map(|id| InstanceId::from_u64(*id as u64)));
     }
+}
+
+/// What a transaction leaves to be remembered: its runs as they are now, and the instances that were not known before.
+pub(crate) struct Appended {
+    runs: Vec<Run>,
+    instances: Vec<i64>,
 }
 
 /// A run that the transaction writes to.
@@ -110,9 +118,9 @@ impl Run {
 /// Makes events durable.
 pub(crate) async fn append(
     client: &Client,
-    memory: &mut Memory,
+    memory: &Memory,
     events: &[Arc<TraceEvent>],
-) -> Result<(), Fault> {
+) -> Result<Appended, Fault> {
     let group = Group::of(events, memory)?;
     let runs = match group.as_remembered(memory) {
         None => group.append(client, memory).await?,
@@ -124,8 +132,7 @@ pub(crate) async fn append(
             Err(fault) => return Err(fault),
         },
     };
-    memory.keep(runs, &group.instances);
-    Ok(())
+    Ok(Appended { runs, instances: group.instances })
 }
 
 /// The events of a transaction.

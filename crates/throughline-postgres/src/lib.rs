@@ -13,7 +13,8 @@
 //!
 //! # Connections
 //!
-//! A store that writes has two connections, a reader up to four. None depends on the state of a session, so they may go through a
+//! A store that writes has up to three connections, a reader up to four. Two of the three write events, where there are enough for
+//! two: the runs of a large group are divided among them. None depends on the state of a session, so they may go through a
 //! pooler in transaction mode. They are opened when they are needed, and again when they were cut.
 
 mod address;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use throughline_model::{
     AppendError, BoxFuture, Claim, Instance, InstanceId, Lease, Limits, OpenError, Readers, StoreConfig,
     TraceEvent, TraceId, TraceStore, Upkeep,
@@ -13,7 +14,7 @@ use tokio::sync::Mutex;
 use tokio_postgres::error::SqlState;
 
 use crate::address::location;
-use crate::append::{Memory, append};
+use crate::append::{Appended, Memory, Part, append, parts};
 use crate::connect::{Connector, Single};
 use crate::error::{Fault, STORE};
 use crate::reader::PostgresReader;
@@ -110,7 +111,7 @@ impl PostgresStore {
         Ok(Arc::new(OpenStore {
             instance: instance.id,
             lease,
-            writer: Single::new(for_writing.clone()),
+            writers: std::array::from_fn(|_| Single::new(for_writing.clone())),
             memory: Mutex::default(),
             control: Single::new(for_writing.clone()),
             reader: PostgresReader::new(connector),
@@ -147,11 +148,14 @@ impl StoreConfig for PostgresStore {
     }
 }
 
+/// How many connections write at most. Each transaction costs as much as some twenty events, so more of them gain less than they take.
+const WRITERS: usize = 2;
+
 struct OpenStore {
     instance: InstanceId,
     lease: Lease,
     /// For events alone.
-    writer: Single,
+    writers: [Single; WRITERS],
     memory: Mutex<Memory>,
     /// For leases and claims, which wait for no events.
     control: Single,
@@ -185,8 +189,22 @@ impl OpenStore {
 
     async fn append_now(&self, events: &[Arc<TraceEvent>]) -> Result<(), Fault> {
         let mut memory = self.memory.lock().await;
-        let held = self.writer.take().await?;
-        let appended = append(&held.client, &mut memory, events).await;
+        let parts = parts(events, WRITERS);
+        let appending = parts.iter().zip(&self.writers);
+        let appending = appending.map(|(part, writer)| self.append_part(writer, &memory, part));
+        let mut outcome = Ok(());
+        for appended in join_all(appending).await {
+            match appended {
+                Ok(appended) => memory.keep(appended),
+                Err(fault) => outcome = outcome.and(Err(fault)),
+            }
+        }
+        outcome
+    }
+
+    async fn append_part(&self, writer: &Single, memory: &Memory, part: &Part) -> Result<Appended, Fault> {
+        let held = writer.take().await?;
+        let appended = append(&held.client, memory, &part.events).await.map_err(|fault| part.in_call(fault));
         if appended.is_ok() {
             held.keep();
             return appended;
@@ -263,7 +281,9 @@ impl TraceStore for OpenStore {
             self.keeper.stop();
             controlling!(self, client => lease::give_back(client, self.instance))?;
             self.is_closed.store(true, Ordering::SeqCst);
-            self.writer.close().await;
+            for writer in &self.writers {
+                writer.close().await;
+            }
             self.control.close().await;
             Ok(())
         })

@@ -33,18 +33,15 @@ fn position(question: &mut Question, at: &Position) -> String {
     values.join(", ")
 }
 
-pub(super) async fn of_trace(client: &Client, id: TraceId) -> Result<Vec<TraceEvent>, Fault> {
-    let id = id.to_bytes();
-    let rows = client.query_typed(OF_TRACE, &[(&&id[..], Type::BYTEA)]).await?;
-    let mut events = rows.iter().map(event_of).collect::<Result<Vec<_>, _>>()?;
-    events.sort_by_cached_key(Position::of);
-    Ok(events)
-}
-
-pub(super) async fn of_span(client: &Client, id: TraceId, span: SpanId) -> Result<Vec<TraceEvent>, Fault> {
-    let (id, span) = (id.to_bytes(), span.to_u64().cast_signed());
-    let sql = format!("{OF_TRACE} AND e.span = $2");
-    let rows = client.query_typed(&sql, &[(&&id[..], Type::BYTEA), (&span, Type::INT8)]).await?;
+/// The events of a run, or of one of its spans.
+pub(super) async fn of_trace(
+    client: &Client,
+    id: TraceId,
+    span: Option<SpanId>,
+) -> Result<Vec<TraceEvent>, Fault> {
+    let (id, span) = (id.to_bytes(), span.map(|span| span.to_u64().cast_signed()));
+    let sql = "SELECT * FROM throughline.events_of($1, $2)";
+    let rows = client.query_typed(sql, &[(&&id[..], Type::BYTEA), (&span, Type::INT8)]).await?;
     let mut events = rows.iter().map(event_of).collect::<Result<Vec<_>, _>>()?;
     events.sort_by_cached_key(Position::of);
     Ok(events)

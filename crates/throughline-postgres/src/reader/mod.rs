@@ -66,7 +66,7 @@ macro_rules! answer_in_snapshot {
 
 impl TraceReader for PostgresReader {
     fn trace(&self, id: TraceId) -> BoxFuture<'_, Result<Vec<TraceEvent>, ReadError>> {
-        answer!(self, client => events::of_trace(client, id))
+        answer!(self, client => events::of_trace(client, id, None))
     }
 
     fn trace_page<'a>(
@@ -78,7 +78,7 @@ impl TraceReader for PostgresReader {
     }
 
     fn span(&self, id: TraceId, span: SpanId) -> BoxFuture<'_, Result<Vec<TraceEvent>, ReadError>> {
-        answer!(self, client => events::of_span(client, id, span))
+        answer!(self, client => events::of_trace(client, id, Some(span)))
     }
 
     fn last_attempt<'a>(

@@ -1,6 +1,7 @@
 //! Watching a database that any process writes to.
 //!
-//! The log is the order of (transaction, place in it). Transactions commit in another order than they begin, so the log is
+//! The log is the order of (transaction, place in it), which for the events of one run is theirs; those of different runs that were
+//! written at the same time come in any order. Transactions commit in another order than they begin, so the log is
 //! read only as far as all transactions before have ended: `pg_snapshot_xmin` is the first that has not. So nothing is
 //! skipped, nobody who writes waits for anybody, and no session needs to be kept.
 

@@ -126,7 +126,13 @@ impl LiveFeed for OpenFeed {
     }
 
     fn publish<'a>(&'a self, events: &'a [Arc<TraceEvent>]) -> BoxFuture<'a, Result<(), AppendError>> {
-        self.store.append(events)
+        // A large call is written in parts side by side, each with other runs: of what is published in order, one after the other.
+        Box::pin(async move {
+            for few in events.chunks(16) {
+                self.store.append(few).await?;
+            }
+            Ok(())
+        })
     }
 
     fn stream(&self) -> Option<Arc<dyn TraceStream>> {
