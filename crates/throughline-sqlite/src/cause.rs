@@ -1,8 +1,9 @@
 //! The table `cause`: what went wrong in a run that has ended.
 
 use rusqlite::{Connection, Result, params};
+use serde_json::{Map, Value};
 use throughline_model::fold::{RunFold, cause_of_run};
-use throughline_model::names::DEPENDENCY_PREFIX;
+use throughline_model::names::{DEPENDENCY_PREFIX, data};
 use throughline_model::{InstanceId, SpanId, Text, Timestamp, TraceEvent, TraceId};
 
 use crate::block::status_of;
@@ -11,9 +12,11 @@ use crate::json::{Rest, StoredError};
 /// Of runs with more events than this the writer does not keep the cause: others would wait while it looks for it.
 const KEPT: i64 = 20_000;
 
-/// What a cause is found from: of the payloads the errors alone, and the attributes that name a dependency.
-const EVENTS: &str = "SELECT e.id, e.span, e.seq, e.parent, e.ts, i.key, e.n, t.text, e.status, e.tags, e.error, e.rest, e.attrs \
-     FROM event e JOIN instance i ON i.id = e.instance JOIN name t ON t.id = e.type WHERE e.run = ?1";
+/// What a cause is found from: of the payloads the errors and the inputs, and the attributes that name a dependency.
+const EVENTS: &str = "SELECT e.id, e.span, e.seq, e.parent, e.ts, i.key, e.n, t.text, e.status, e.tags, e.error, e.rest, e.attrs, \
+     w.text, CASE WHEN json_valid(e.data) THEN e.data -> '$.input' END \
+     FROM event e JOIN instance i ON i.id = e.instance JOIN name t ON t.id = e.type LEFT JOIN name w ON w.id = e.workflow \
+     WHERE e.run = ?1";
 
 /// Keeps the cause of a run that has ended. What is kept of one that was resumed since counts for nothing.
 pub(crate) fn store<K: Clone>(
@@ -73,6 +76,10 @@ fn events(connection: &Connection, run: i64, trace_id: TraceId) -> Result<Vec<(i
             let attrs = row.get_ref(12)?.as_str_or_null().ok().flatten();
             event.attrs = attrs.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
         }
+        event.workflow = row.get::<_, Option<String>>(13)?.map(Text::from);
+        let input = row.get_ref(14)?.as_str_or_null().ok().flatten();
+        let input: Option<Value> = input.and_then(|json| serde_json::from_str(json).ok());
+        event.data = input.map(|input| Map::from_iter([(data::INPUT.to_owned(), input)]));
         let [tags, error, rest]: [Option<String>; 3] = [row.get(9)?, row.get(10)?, row.get(11)?];
         event.tags = tags.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
         let error: Option<StoredError> = error.and_then(|json| serde_json::from_str(&json).ok());

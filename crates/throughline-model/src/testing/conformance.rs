@@ -365,6 +365,7 @@ macro_rules! store_conformance {
             a_workflow_inside_a_request_names_the_run,
             the_first_failure_is_the_earliest_even_if_it_arrives_late,
             the_cause_is_what_brought_the_run_down_and_not_what_it_put_up_with,
+            the_cause_is_found_from_all_that_its_rules_look_at,
             what_fails_within_a_step_is_in_its_place_among_the_steps,
             // open runs
             open_runs_come_oldest_first_with_their_current_step,

@@ -391,6 +391,39 @@ pub fn the_cause_is_what_brought_the_run_down_and_not_what_it_put_up_with<F: Sto
     });
 }
 
+pub fn the_cause_is_found_from_all_that_its_rules_look_at<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let store = open(fixture).await;
+        // By their inputs these are three things, and no attempts at one.
+        let mut items = run("import").key("items");
+        let mut attempt = |input: u64, is_good: bool| {
+            let item = items.begin("stage:item");
+            items.edit(|event| event.data = Some([("input".to_owned(), input.into())].into_iter().collect()));
+            match is_good {
+                true => items.succeed(item),
+                false => items.fail(item, "Refused", "no such account"),
+            }
+            item
+        };
+        let first = attempt(1, false);
+        attempt(2, true);
+        attempt(3, false);
+        items.fail_run("BatchError", "batch failed");
+        // What this workflow does is no clean-up after something else, as it would be in another one.
+        let mut refund = run("refund-order").key("refund");
+        let told = refund.begin("stage:notify");
+        refund.fail(told, "Smtp", "mailbox full");
+        let refunded = refund.begin("stage:refund-order");
+        refund.fail(refunded, "Bank", "account closed by its owner");
+        refund.fail_run("Bank", "account closed by its owner");
+        for (builder, cause) in [(&items, first), (&refund, refunded)] {
+            store.append(&builder.events()).await;
+            let found = summary(&store, builder.trace_id()).await.cause.unwrap();
+            assert_eq!(found.span_id, cause, "{}", found.name);
+        }
+    });
+}
+
 pub fn what_fails_within_a_step_is_in_its_place_among_the_steps<F: StoreFixture>() {
     hold(F::fresh(), async |fixture| {
         let store = open(fixture).await;
