@@ -15,7 +15,7 @@ const FOLDER: &str = "THROUGHLINE_FAULT_ROWS";
 /// How many events are acknowledged before something breaks, and after it works again.
 const ENOUGH: u64 = 100;
 /// How long a shutdown may take.
-const SHUTDOWN: Duration = Duration::from_secs(30);
+const SHUTDOWN: Duration = Duration::from_secs(90);
 
 /// What is broken, and its place in the table.
 #[derive(Clone, Copy)]
