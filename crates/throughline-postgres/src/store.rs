@@ -240,6 +240,11 @@ impl TraceStore for OpenStore {
         Limits::new().bytes(32 << 20)
     }
 
+    // Far less than a transaction takes, whose cost hardly depends on how many events it has.
+    fn group_commit_delay(&self) -> Duration {
+        Duration::from_micros(300)
+    }
+
     fn lease(&self) -> Lease {
         self.lease
     }
