@@ -148,7 +148,7 @@ impl StoreConfig for PostgresStore {
     }
 }
 
-/// How many connections write at most. Each transaction costs as much as some twenty events, so more of them gain less than they take.
+/// How many connections write at most. Each transaction costs as much as some ten events, so more of them gain less than they take.
 const WRITERS: usize = 2;
 
 struct OpenStore {
@@ -240,7 +240,7 @@ impl TraceStore for OpenStore {
         Limits::new().bytes(32 << 20)
     }
 
-    // Far less than a transaction takes, whose cost hardly depends on how many events it has.
+    // Less than a transaction costs by itself, whatever is in it.
     fn group_commit_delay(&self) -> Duration {
         Duration::from_micros(300)
     }

@@ -157,12 +157,13 @@ pub(crate) async fn span(
     let (seen, id) = (state.source.seen_with(access), run_id(&id)?);
     let span: SpanId =
         span.parse().map_err(|_| Problem::bad_request("a span is named by its id of 16 hex digits"))?;
-    let run = seen.reader.run(id).await?.ok_or_else(no_such_run)?;
+    // Not by its summary: of a large run that failed, all events are read for its cause.
+    let first = seen.reader.trace_page(id, &Page::first(1)).await?.items.pop().ok_or_else(no_such_run)?;
     let query = seen.span(id, span).await?;
     let found = query.span(span).ok_or_else(|| Problem::not_found("the run has no such span"))?;
     let mut summary = found.summary();
     // By itself it would begin with itself.
-    summary.offset_us = u64::try_from(summary.started.since(run.started).as_micros()).unwrap_or(u64::MAX);
+    summary.offset_us = u64::try_from(summary.started.since(first.timestamp).as_micros()).unwrap_or(u64::MAX);
     Ok(Json(Details { span: summary, events: found.events().cloned().collect() }))
 }
 
