@@ -39,7 +39,7 @@ use throughline_core::Status;
 
 use crate::args::{Cli, Command, Global};
 use crate::error::{Answer, CliError};
-use crate::output::Screen;
+use crate::output::{Screen, group};
 use crate::store::Store;
 
 /// Carries out what the command line says.
@@ -120,6 +120,15 @@ fn nothing_here(store: &Store) -> CliError {
         "there are no runs in {} yet; run `throughline import FILE`, or let a service write to it",
         store.name()
     ))
+}
+
+/// Says how many events wait in the outbox and are in no figure, if there are any.
+fn note_on_uncounted(events: Option<u64>) -> Option<String> {
+    match events.unwrap_or(0) {
+        0 => None,
+        1 => Some("1 event waits in the outbox and is not counted".to_owned()),
+        events => Some(format!("{} events wait in the outbox and are not counted", group(events))),
+    }
 }
 
 /// The store that the command line names, or the environment.

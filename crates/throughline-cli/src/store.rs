@@ -192,6 +192,14 @@ impl Store {
         self.outbox.as_deref().map(open_outbox).transpose()
     }
 
+    /// How many events wait in the outbox and are not counted where runs are compared, because the store counts them.
+    pub(crate) async fn uncounted(&self) -> Result<Option<u64>, CliError> {
+        match self.outbox()? {
+            Some(outbox) if !matches!(self.place, Place::Nowhere) => Ok(Some(outbox.usage().await?.events)),
+            _ => Ok(None),
+        }
+    }
+
     /// Makes pseudonyms with the secret of the store, as services do, unless the environment has a key for them.
     async fn learn_secret(&self, reader: &dyn TraceReader) -> Result<(), CliError> {
         if let Some(secret) = reader.secret().await? {

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use throughline_core::ChoiceOutcome;
 
+use super::note_on_uncounted;
 use super::stats::decisions_table;
 use crate::args::DecisionsArgs;
 use crate::error::{Answer, CliError};
@@ -14,6 +15,9 @@ use crate::store::Store;
 #[derive(Serialize)]
 struct Outcomes {
     decisions: Vec<ChoiceOutcome>,
+    /// Events that wait in the outbox, and are in none of these figures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uncounted: Option<u64>,
 }
 
 pub(super) async fn run(
@@ -34,14 +38,20 @@ pub(super) async fn run(
             Ok(Answer::of(!decisions.outcomes.is_empty()))
         }
         None => {
+            let uncounted = store.uncounted().await?;
+            let note = note_on_uncounted(uncounted);
             let decisions = readers.analytics.decision_outcomes(&args.scope.to_scope()).await?;
             let answer = Answer::of(!decisions.is_empty());
             if screen.wants_json() {
-                screen.json(&Outcomes { decisions })?;
+                screen.json(&Outcomes { decisions, uncounted })?;
             } else if answer == Answer::No {
-                return Err(CliError::NotFound("no run that has ended made a decision".into()));
+                let note = note.map(|note| format!("; {note}")).unwrap_or_default();
+                return Err(CliError::NotFound(format!("no run that has ended made a decision{note}")));
             } else {
                 screen.table(&decisions_table(&decisions))?;
+                if let Some(note) = note {
+                    screen.line(format_args!("\n{note}"))?;
+                }
             }
             Ok(answer)
         }

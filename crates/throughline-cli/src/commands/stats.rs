@@ -11,7 +11,7 @@ use throughline_core::{
     TraceAnalytics, TraceId, TraceQuery, TraceReader, TypeRate, names,
 };
 
-use super::nothing_here;
+use super::{note_on_uncounted, nothing_here};
 use crate::args::StatsArgs;
 use crate::error::{Answer, CliError};
 use crate::output::{Cell, Screen, Table, bars, count, group, micros, moment, short_id, stacked};
@@ -46,6 +46,9 @@ struct Stats {
     slowest_stages: Vec<StageTimes>,
     slowest_spans: Vec<SlowSpanOfRun>,
     decisions: Vec<ChoiceOutcome>,
+    /// Events that wait in the outbox, and are in none of these figures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uncounted: Option<u64>,
 }
 
 /// A slow span, and the run that it is of.
@@ -82,17 +85,18 @@ impl From<Rate> for WithInterval {
 pub(super) async fn run(args: &StatsArgs, store: &Store, screen: &mut Screen) -> Result<Answer, CliError> {
     let Readers { reader, analytics, .. } = store.readers().await?;
     let scope = args.scope.to_scope();
-    let stats = ask(&*analytics, &*reader, &scope, args.limit).await?;
+    let uncounted = store.uncounted().await?;
+    let stats = Stats { uncounted, ..ask(&*analytics, &*reader, &scope, args.limit).await? };
     let answer = Answer::of(stats.failures.rate.total > 0 || !stats.slowest_stages.is_empty());
     if screen.wants_json() {
         screen.json(&stats)?;
         return Ok(answer);
     }
     if answer == Answer::No {
-        return Err(if args.scope.is_all() {
-            nothing_here(store)
-        } else {
-            CliError::NotFound("no run in this time range has ended; try an earlier --since".into())
+        return Err(match note_on_uncounted(uncounted) {
+            Some(note) => CliError::NotFound(format!("no run in the store has ended; {note}")),
+            None if args.scope.is_all() => nothing_here(store),
+            None => CliError::NotFound("no run in this time range has ended; try an earlier --since".into()),
         });
     }
     show(&stats, args.limit, screen)?;
@@ -121,6 +125,7 @@ async fn ask(
         slowest_stages,
         slowest_spans: of_runs(reader, analytics.slowest_spans(scope, limit).await?).await?,
         decisions: decisions(analytics, scope).await?,
+        uncounted: None,
     })
 }
 
@@ -228,7 +233,11 @@ fn show(stats: &Stats, limit: usize, screen: &mut Screen) -> Result<(), CliError
         ]);
     }
     section(screen, "Slowest spans", &table)?;
-    section(screen, "Outcomes by decision", &decisions_table(&stats.decisions))
+    section(screen, "Outcomes by decision", &decisions_table(&stats.decisions))?;
+    if let Some(note) = note_on_uncounted(stats.uncounted) {
+        screen.line(format_args!("\n{note}"))?;
+    }
+    Ok(())
 }
 
 fn section(screen: &mut Screen, heading: &str, table: &Table) -> Result<(), CliError> {

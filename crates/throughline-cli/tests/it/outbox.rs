@@ -45,6 +45,30 @@ async fn what_waits_in_an_outbox_is_explained_without_its_store_and_with_it() {
     let failed = sandbox.json(&["list", "--failed", "--outbox", outbox]);
     assert_eq!(failed["runs"].as_array().unwrap().len(), 1, "{failed}");
 
+    // The store alone counts, which is said.
+    let stats = sandbox.run(&["stats", "--outbox", outbox]);
+    assert_eq!(
+        stats.stderr,
+        "throughline: no run in the store has ended; 2 events wait in the outbox and are not counted\n"
+    );
+    let decisions = sandbox.run(&["decisions", "--outbox", outbox]);
+    assert!(
+        decisions.stderr.ends_with("made a decision; 2 events wait in the outbox and are not counted\n"),
+        "{}",
+        decisions.stderr
+    );
+    let other: String =
+        self::failed("loan-41").iter().map(|event| serde_json::to_string(event).unwrap() + "\n").collect();
+    sandbox.write("other.jsonl", other);
+    sandbox.see(&["import", "other.jsonl"]);
+    let stats = sandbox.see(&["stats", "--outbox", outbox]);
+    assert!(
+        stats.starts_with("1 of 1 ended run failed")
+            && stats.ends_with("\n\n2 events wait in the outbox and are not counted\n"),
+        "{stats}"
+    );
+    assert_eq!(sandbox.json(&["stats", "--outbox", outbox])["uncounted"], 2);
+
     // Without a store the rest of it is all there is.
     let list = sandbox.run(&["list", "--store", "", "--outbox", outbox]);
     assert!(list.stdout.contains("loan-42"), "{}", list.stdout);

@@ -10,6 +10,7 @@ use throughline_core::{
     Bucket, ChoiceOutcome, HotSpot, Rate, ReadError, Scope, StageTimes, TraceAnalytics, names,
 };
 
+use super::library::waiting;
 use super::runs::supported;
 use super::wanted::Wanted;
 use crate::access::Access;
@@ -43,6 +44,8 @@ pub(crate) struct Patterns {
     hot_spots: Option<Vec<HotSpot>>,
     slowest_stages: Option<Vec<StageTimes>>,
     decisions: Option<Vec<Outcome>>,
+    /// Events that wait in an outbox for the store, and are in none of these figures.
+    waiting: Option<u64>,
 }
 
 /// A rate, and how sure it is.
@@ -90,6 +93,7 @@ pub(crate) async fn patterns(
         hot_spots: supported(analytics.hot_spots(&scope, wanted.limit).await)?,
         slowest_stages: supported(slowest_stages(analytics, &scope, wanted.limit).await)?,
         decisions: supported(decisions(analytics, &scope).await)?,
+        waiting: waiting(&state, access).await,
     }))
 }
 

@@ -135,6 +135,13 @@ pub(crate) async fn library(
     }))
 }
 
+/// How many events wait in the outbox, where there is one that answers.
+pub(super) async fn waiting(state: &State, access: Access) -> Option<u64> {
+    let outbox = state.source.outbox.as_ref()?;
+    let asking = Asking { patience: state.timeout / 2, access };
+    asking.of(outbox.usage()).await.1.map(|usage| usage.events)
+}
+
 /// For how long an answer is waited for, and who is told why there is none.
 struct Asking {
     patience: Duration,

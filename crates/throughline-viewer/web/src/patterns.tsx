@@ -53,6 +53,7 @@ export function Patterns({ route }: { route: Route }) {
         ))}
         {workflow && <a class="pill" href={to('patterns', { since: chosen })}>workflow: <b>{workflow}</b> <span aria-hidden="true">×</span></a>}
       </nav>
+      {answer.value?.waiting ? <Waiting events={answer.value.waiting} /> : null}
       <Shown answer={answer}>
         {(found) =>
           (found.failures?.total ?? 0) === 0 && (found.slowest_stages ?? []).length === 0 ? (
@@ -76,6 +77,15 @@ export function Patterns({ route }: { route: Route }) {
         }
       </Shown>
     </main>
+  );
+}
+
+function Waiting({ events }: { events: number }) {
+  return (
+    <p class="notice" role="status">
+      <b>{count(events)}</b> {events === 1 ? 'event waits' : 'events wait'} in the outbox for the store and {events === 1 ? 'is' : 'are'} not
+      counted here. <a href={to('library')}>Why it waits</a>
+    </p>
   );
 }
 

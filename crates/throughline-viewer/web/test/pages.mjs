@@ -262,9 +262,19 @@ export async function outbox(stage) {
   assert.deepEqual(await stage.violations(), []);
   await stage.theme('light');
   await stage.picture('outbox-light-1600');
+  // What waits is not counted, and the page on which that matters says so.
+  await stage.open('#/patterns');
+  const notice = page.getByRole('status').filter({ hasText: 'in the outbox' });
+  await notice.getByText(`${waiting} events wait in the outbox for the store and are not counted here.`).waitFor();
+  assert.deepEqual(await stage.violations(), []);
+  await notice.getByRole('link').click();
+  await box.waitFor();
   // The store is back, which the page says without being asked.
   await at('the store is back');
   await box.getByText(/^Nothing waits for the store: 0 B of 1 MiB are taken.$/).waitFor();
+  await stage.open('#/patterns');
+  await page.getByRole('heading', { name: 'How runs end' }).waitFor();
+  assert.equal(await notice.count(), 0);
   await page.keyboard.press('h');
   await page.getByRole('link', { name: 'loan-1', exact: true }).waitFor();
 }
