@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use aho_corasick::packed;
 use memchr::{memchr2_iter, memmem};
 
-use crate::places::{has_long_run, places};
+use crate::places::{any_in_row, has_long_run, places};
 use crate::pseudonym;
 
 const DIGIT: u32 = 1;
@@ -33,7 +33,6 @@ const CELL: u32 = 1 << 13;
 const NEW_LINE: u32 = 1 << 14;
 /// `>` of `->`.
 const ARROW: u32 = 1 << 15;
-const UNDERSCORE: u32 = 1 << 16;
 /// A code that is said: `your code is 482913`.
 const SAID: u32 = 1 << 17;
 const SLASH: u32 = 1 << 18;
@@ -53,8 +52,7 @@ const CLASSES: [u32; 256] = {
         classes[byte] = match byte as u8 {
             b'0'..=b'9' => DIGIT | TOKEN,
             b'b' | b'B' => TOKEN | B,
-            b'_' => TOKEN | UNDERSCORE,
-            b'a'..=b'z' | b'A'..=b'Z' | b'+' => TOKEN,
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' | b'+' => TOKEN,
             b'-' => TOKEN | DASH,
             b'@' => AT,
             b':' | b'=' => ASSIGN,
@@ -113,14 +111,15 @@ const IN_LINES: [&str; 15] = [
 /// Finds these, made once.
 static LINES: LazyLock<Option<packed::Searcher>> = LazyLock::new(|| packed::Searcher::new(IN_LINES));
 
-/// How many bytes are looked at together.
-const BLOCK: usize = 4;
+/// How many bytes are looked at together, and how many of a text that is shorter.
+const BLOCK: usize = 8;
+const SHORT_BLOCK: usize = 4;
 /// The shortest thing that numbers give away, an SSN, has nine digits; an IBAN may have eight and letters.
 const NUMBERS: usize = 8;
 /// The shortest path with a secret: `otp/` and twelve characters.
 const PATH: usize = 16;
 /// The shortest hit: `pw=x`.
-const SHORTEST: usize = 4;
+const SHORTEST: usize = SHORT_BLOCK;
 
 /// Finds what stands before a code that is said; made once.
 static IS: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(" is "));
@@ -140,55 +139,20 @@ impl Prefilter {
             return Self(0);
         }
         let any = classes(bytes);
-        // Whatever else is looked for takes another look at the bytes, where it may be at all.
+        // Whatever else is looked for takes another look at the bytes, where it may be at all. Most texts have words alone.
         let mut found = any & (AT | ASSIGN | ANGLE | DISGUISE | BRACKET | CELL | OPEN);
-        if any & DIGIT != 0 && bytes.len() >= PATH {
-            found |= any & SLASH;
-        }
-        // Together they may be something.
-        if any & QUOTE != 0 {
-            found |= any & COMMA;
-        }
-        if any & COMMA != 0 && any & NEW_LINE != 0 {
-            found |= CELL;
-        }
-        if any & DASH != 0 {
-            found |= dashes(bytes);
-        }
-        if any & QUOTE != 0 && any & SPACE != 0 && quotes_command(bytes) {
-            found |= SPACE;
-        }
-        if any & QUOTE != 0 && any & SPACE != 0 {
-            found |= BESIDE;
-        }
-        if any & DIGIT != 0 && any & SPACE != 0 && PASSWORD_SAID.find(bytes).is_some() {
-            found |= PASSWORD;
+        if any & (DIGIT | DASH | QUOTE | COMMA | ASSIGN) != 0 {
+            found |= of_signs(bytes, any);
         }
         // Of the other commands with a secret, some begin a line, and one is the address of a database.
         let begins = any & SPACE != 0
             && if any & NEW_LINE == 0 {
-                BEGIN_TEXT.iter().any(|command| bytes.starts_with(command))
+                begins_text(bytes)
             } else {
                 LINES.as_ref().is_none_or(|lines| lines.find(bytes).is_some())
             };
-        if begins || (any & AT != 0 && any & ASSIGN != 0) {
+        if begins {
             found |= SPACE;
-        }
-        if any & ARROW != 0 && any & DASH != 0 {
-            found |= ASSIGN;
-        }
-        if any & ASSIGN != 0 && bytes.len() >= pseudonym::LEN {
-            found |= BRACKET;
-        }
-        if any & DIGIT != 0 && bytes.len() >= NUMBERS {
-            let digits = digits(bytes);
-            if digits >= NUMBERS {
-                found |= DIGIT;
-            }
-            // `your code is 482913`
-            if any & SPACE != 0 && digits > 0 && IS.find(bytes).is_some() {
-                found |= SAID;
-            }
         }
         if any & TOKEN != 0 && has_long_run(bytes, is_in_token) {
             found |= TOKEN;
@@ -298,15 +262,82 @@ impl Prefilter {
     }
 }
 
-/// The classes of all bytes together, of which there are as many as in a block.
+/// The classes of all bytes together, of which there are as many as in a short block.
 #[inline]
 fn classes(bytes: &[u8]) -> u32 {
-    let (blocks, _) = bytes.as_chunks::<BLOCK>();
-    let of_block =
-        |[one, two, three, four]: [u8; BLOCK]| (class(one) | class(two)) | (class(three) | class(four));
+    fn of<const LEN: usize>(block: &[u8; LEN]) -> u32 {
+        block.iter().fold(0, |any, byte| any | class(*byte))
+    }
+    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+    let all = blocks.iter().fold(0, |any, block| any | of(block));
     // The last block begins within the one before.
-    let last = bytes.last_chunk().map_or(0, |block| of_block(*block));
-    blocks.iter().fold(last, |any, block| any | of_block(*block))
+    match (rest, bytes.last_chunk::<BLOCK>()) {
+        ([], _) => all,
+        (_, Some(last)) => all | of(last),
+        (_, None) => {
+            let last = bytes.last_chunk::<SHORT_BLOCK>().map_or(0, of);
+            bytes.first_chunk::<SHORT_BLOCK>().map_or(last, |first| last | of(first))
+        }
+    }
+}
+
+/// What signs and digits say, which has these classes.
+fn of_signs(bytes: &[u8], any: u32) -> u32 {
+    let mut found = 0;
+    if any & DASH != 0 {
+        found |= dashes(bytes, any);
+        if any & ARROW != 0 {
+            found |= ASSIGN;
+        }
+    }
+    if any & ASSIGN != 0 {
+        if any & AT != 0 {
+            found |= SPACE;
+        }
+        if bytes.len() >= pseudonym::LEN {
+            found |= BRACKET;
+        }
+    }
+    // Together they may be something.
+    if any & QUOTE != 0 {
+        found |= any & COMMA;
+        if any & SPACE != 0 {
+            found |= BESIDE;
+            if quotes_command(bytes) {
+                found |= SPACE;
+            }
+        }
+    }
+    if any & COMMA != 0 && any & NEW_LINE != 0 {
+        found |= CELL;
+    }
+    if any & DIGIT != 0 {
+        if bytes.len() >= PATH {
+            found |= any & SLASH;
+        }
+        if bytes.len() >= NUMBERS && digits(bytes) >= NUMBERS {
+            found |= DIGIT;
+        }
+        if any & SPACE != 0 && may_say(bytes) {
+            // `your code is 482913`
+            if bytes.len() >= NUMBERS && IS.find(bytes).is_some() {
+                found |= SAID;
+            }
+            if PASSWORD_SAID.find(bytes).is_some() {
+                found |= PASSWORD;
+            }
+        }
+    }
+    found
+}
+
+/// Whether ` is ` or the end of `password ` is in a text.
+fn may_say(bytes: &[u8]) -> bool {
+    any_in_row::<4, 19>(bytes, |[one, two, three, four]| {
+        let is = (one == b' ') & (two == b'i') & (three == b's');
+        let word = (one == b'o') & (two == b'r') & (three == b'd');
+        (is | word) & (four == b' ')
+    })
 }
 
 /// How many digits there are.
@@ -317,16 +348,29 @@ fn digits(bytes: &[u8]) -> usize {
 }
 
 /// Two dashes side by side, a dash after a space and before a letter, as in flags, and one as in `Private-Lines`.
-fn dashes(bytes: &[u8]) -> u32 {
+fn dashes(bytes: &[u8], any: u32) -> u32 {
+    let may_be_flag = any_in_row::<3, 18>(bytes, |[before, dash, after]| {
+        let is_letter = (after | 0x20).wrapping_sub(b'a') < 26;
+        (dash == b'-') & ((before == b'-') | (after == b'-') | ((before == b' ') & is_letter))
+    });
     let mut found = 0;
-    for at in places(bytes, |byte| byte == b'-') {
-        let before = at.checked_sub(1).map_or(0, |at| bytes[at]);
-        let after = bytes.get(at + 1).copied().unwrap_or_default();
-        let is_flag = (before == b' ') & ((after == b'-') | after.is_ascii_alphabetic());
-        let is_putty = (before == b'e') & (after == b'L');
-        found |= if before == b'-' { DASH | FLAG } else { 0 };
-        found |= if is_flag { SPACE | FLAG } else { 0 };
-        found |= if is_putty { PUTTY } else { 0 };
+    if may_be_flag {
+        for at in places(bytes, |byte| byte == b'-') {
+            let before = at.checked_sub(1).map_or(0, |at| bytes[at]);
+            let after = bytes.get(at + 1).copied().unwrap_or_default();
+            let is_flag = (before == b' ') & ((after == b'-') | after.is_ascii_alphabetic());
+            found |= if before == b'-' { DASH | FLAG } else { 0 };
+            found |= if is_flag { SPACE | FLAG } else { 0 };
+        }
+    }
+    // A colon follows.
+    let may_be_putty = any & ASSIGN != 0;
+    if may_be_putty
+        && any_in_row::<3, 18>(bytes, |[before, dash, after]| {
+            (before == b'e') & (dash == b'-') & (after == b'L')
+        })
+    {
+        found |= PUTTY;
     }
     found
 }
@@ -346,12 +390,20 @@ fn quotes_command(bytes: &[u8]) -> bool {
     })
 }
 
-/// Whether `bea` or `bas` is in the text, or what looks similar enough.
+/// Whether `bea` or `bas` is in the text.
 fn may_name_scheme(bytes: &[u8]) -> bool {
-    places(bytes, |byte| byte | 0x20 == b'b').any(|at| {
-        matches!(bytes.get(at + 1..at + 3), Some([two, three])
-            if ((two | 0x20 == b'e') | (two | 0x20 == b'a')) & ((three | 0x20 == b'a') | (three | 0x20 == b's')))
+    any_in_row::<3, 18>(bytes, |letters| {
+        let [one, two, three] = letters.map(|letter| letter | 0x20);
+        let ends = ((two == b'e') & (three == b'a')) | ((two == b'a') & (three == b's'));
+        (one == b'b') & ends
     })
+}
+
+/// Whether a text begins with a command that has neither flags nor quotes.
+#[inline]
+fn begins_text(bytes: &[u8]) -> bool {
+    matches!(bytes.first(), Some(b'E' | b'm' | b's' | b'a' | b'n'))
+        && BEGIN_TEXT.iter().any(|command| bytes.starts_with(command))
 }
 
 /// Whether a text is a UUID, a digest or trace id in hex, or a moment in RFC 3339: what payloads are full of, and
