@@ -26,6 +26,7 @@ mod stories;
 mod trades;
 mod useless;
 mod vague;
+mod weighed;
 
 use throughline::query::Certainty;
 

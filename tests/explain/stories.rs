@@ -41,6 +41,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     all.extend(crate::trades::all());
     all.extend(crate::useless::all());
     all.extend(crate::vague::all());
+    all.extend(crate::weighed::all());
     all.extend(origins());
     all.extend(evidence());
     all.extend(time_and_branches());

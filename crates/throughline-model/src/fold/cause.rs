@@ -11,7 +11,7 @@
 //! 5. If none agrees, a failure after which no other work began was the reason if the error is vague or missing; if work
 //!    beside it was cancelled because of it; if the error [echoes](echoes) it; or, unless the error
 //!    [says enough](Causes::say_enough) by itself, if that names the step, or if the failure is that of a saga or a workflow,
-//!    a panic, or of what was tried several times and never succeeded. A vague error that names a failed step means that one;
+//!    of what a service did for a call to it, a panic, or of what was tried several times and never succeeded. A vague error that names a failed step means that one;
 //!    if only the aftermath of another failure failed last, it means the other one; else the first of several is found, and
 //!    the others are [as likely](Causes::as_likely).
 //! 6. A failure is looked for inside a child whose end was not recorded.
@@ -19,7 +19,8 @@
 //!    up, telling somebody; else the last failure that was not made good by a step of the same name. Of several things that
 //!    the same was done with, as with the items of a batch, the first that failed. What was tried several times and never
 //!    succeeded is the reason whatever the error says, if only aftermath followed, or one step of which the error speaks; or if
-//!    the error is about a budget of which that was a good part.
+//!    the error is about a budget of which that was a good part. So is what was [taken back](Causes::was_rolled_back) next, unless
+//!    the error says enough.
 //! 8. What failed while it cleaned up after another failure, or undid something because of it, is not the reason: that
 //!    other failure is. If only a name says so, [it may be](Causes::perhaps_cleaned_up) all the same.
 //! 9. Where the way ends at an error that says that it was cancelled, or that something it used was gone, and not why, it
@@ -366,7 +367,10 @@ impl<'e> Causes<'e> {
         let of_aftermath = |suspect: &Suspect| (suspect.span, Ground::OnlyAftermath);
         if says_why {
             let last = suspects.iter().rev().take(LATEST);
-            let mut needed = last.filter(|suspect| self.never_succeeded(suspect.span));
+            let is_rolled_back =
+                |failure: u32| self.was_rolled_back(span, failure) && !self.say_enough(&own, failure);
+            let mut needed =
+                last.filter(|suspect| self.never_succeeded(suspect.span) || is_rolled_back(suspect.span));
             let is_followed = |suspect: &&Suspect| {
                 is_followed_by_aftermath(suspect) || said_last && self.is_last_but_one(span, suspect.span)
             };

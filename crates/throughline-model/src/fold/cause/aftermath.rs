@@ -106,6 +106,13 @@ impl Causes<'_> {
         })
     }
 
+    /// Whether the next step after a failure has a name which says that it took back what had been done: nobody does that because
+    /// of what can be done without.
+    pub(super) fn was_rolled_back(&self, around: u32, failure: u32) -> bool {
+        let next = self.next_work(around, failure);
+        next.is_some_and(|next| self.is_named_so(around, next, clean_up::takes_back))
+    }
+
     /// Whether all work that was begun in a span after a failure in it, and not after another place, is aftermath; there
     /// is some, and not much.
     pub(super) fn is_only_aftermath(&self, around: u32, failure: u32, until: u32) -> bool {

@@ -62,15 +62,31 @@ pub fn may_be_chance(error: &ErrorInfo, other: &ErrorInfo) -> bool {
     let parts = || inner.0.first().into_iter().chain(inner.0.last());
     let pairs = || parts().flat_map(|part| outer.0.iter().map(move |text| (text, part)));
     // What the operating system says it says of everything.
-    let is_by_itself = |part: &str| words(part).count() >= IN_A_ROW && !part.contains("(os error ");
+    let has = |part: &str, least| words(part).count() >= least && !part.contains("(os error ");
+    let is_by_itself = |part: &str| has(part, IN_A_ROW);
     let is_told = pairs().any(|(text, part)| text == part)
         || pairs().any(|(text, part)| {
-            joint(text, part).is_some() && (is_by_itself(part) || says_nothing(&text.replace(&**part, "")))
+            joint(text, part).is_some()
+                && (is_by_itself(part)
+                    || says_nothing(&text.replace(&**part, ""))
+                    || is_enclosed(text, part) && has(part, ENCLOSED))
         });
     // One may have been unwrapped, so that it is a part of the other.
     let is_unwrapped = || pairs().any(|(text, part)| joint(part, text).is_some() && is_by_itself(text));
     !is_told && !is_unwrapped()
 }
+
+/// Whether a text has another in brackets or quotes: it was put there as a whole.
+fn is_enclosed(text: &str, part: &str) -> bool {
+    text.match_indices(part).any(|(at, _)| {
+        let after = &text[at + part.len()..];
+        text[..at].ends_with(['(', '[', '"', '`', '“', '«', '（', '「'])
+            && after.starts_with([')', ']', '"', '`', '”', '»', '）', '」'])
+    })
+}
+
+/// How many words in brackets are hardly in two errors by chance.
+const ENCLOSED: usize = 3;
 
 /// How many clauses of a text are looked at.
 const LOOKED_AT: usize = 32;
@@ -85,12 +101,15 @@ pub(super) fn echoes(error: &ErrorInfo, other: &ErrorInfo) -> bool {
     let texts = || std::iter::once(&error.message).chain(&error.chain).filter(|text| text.len() <= SEARCHED);
     let variant = other.kind.rsplit("::").next().unwrap_or_default();
     if variant.len() > 3 && variant.starts_with(char::is_uppercase) && variant != "Error" {
+        // No word of a sentence is written like `ManifestError`.
+        let is_name = variant.contains(char::is_lowercase) && variant[1..].contains(char::is_uppercase);
         let is_printed = |text: &str| {
             text.match_indices(variant).any(|(at, _)| {
                 let is_word = !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
                 let after = &text[at + variant.len()..];
                 is_word
                     && (after.is_empty()
+                        || is_name && !after.starts_with(|c: char| c.is_alphanumeric() || c == '_')
                         || after.starts_with([' ', '(', '"', '`'])
                             && !after[1..].starts_with(char::is_alphabetic))
             })
@@ -327,6 +346,7 @@ mod tests {
     fn a_few_words_may_be_in_an_error_by_chance_unless_the_rest_of_it_says_nothing() {
         for (above, below) in [
             ("customer 42: not found", "not found"),
+            ("customer 42 (not found)", "not found"),
             ("acquirer answered 504: timeout", "timeout"),
             ("acquirer.example:443: connection refused", "connection refused"),
             (
@@ -339,6 +359,7 @@ mod tests {
         for (above, below) in [
             (&["giving up: exit status 1"][..], &["exit status 1"][..]),
             (&["order failed: not found"], &["not found"]),
+            (&["batch 7 was rejected (overflow in amount)"], &["overflow in amount"]),
             (&["lint", "not found"], &["not found"]),
             (&["customer 42", "not found"], &["loading", "not found"]),
             (&["agent 7 said: hunk 3 does not apply"], &["hunk 3 does not apply"]),
@@ -428,6 +449,9 @@ mod tests {
             assert!(!echoes(&info(text, &[]), &declined), "{text}");
         }
         assert!(!echoes(&info("error: error", &[]), &info("no answer", &[])));
+        let invalid = ErrorInfo { kind: "ManifestError".into(), ..info("line 7 has a tab", &[]) };
+        assert!(echoes(&info("ManifestError at line 7", &[]), &invalid));
+        assert!(!echoes(&info("ManifestErrors of all tenants are kept", &[]), &invalid));
         let expired = info("KYC-E4711: passport expired", &[]);
         assert!(echoes(&info("customer was rejected with KYC-E4711", &[]), &expired));
         for other in ["customer 4711 was rejected", "rejected with KYC-E471", "E4711", "step-4711"] {

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use super::record::SpanFacts;
 use super::vague::LONGEST;
 use super::{Causes, Suspect, words};
-use crate::names::{DEPENDENCY_PREFIX, data};
+use crate::names::{DEPENDENCY_PREFIX, HTTP_REQUEST, data};
 use crate::{ErrorInfo, Status};
 
 /// How many steps there are at most between an attempt and the next.
@@ -59,12 +59,20 @@ impl<'e> Causes<'e> {
             })
     }
 
-    /// Whether code needs a span to succeed: the caller of a saga or a workflow needs its result, code that tries again that of the
-    /// step, and a panic is what nobody expects.
+    /// Whether code needs a span to succeed: the caller of a saga or a workflow needs its result, a call to a dependency its
+    /// answer, code that tries again that of the step, and a panic is what nobody expects.
     pub(super) fn is_needed(&self, span: u32) -> bool {
         let facts = &self.record.spans[span as usize];
-        let is_of_kind = facts.is_of("saga:") || facts.is_of("workflow:") || self.is_panic(span);
+        let is_of_kind =
+            facts.is_of("saga:") || facts.is_of("workflow:") || self.is_answer(span) || self.is_panic(span);
         is_of_kind || self.never_succeeded(span)
+    }
+
+    /// Whether it is what a service did for a call to it.
+    fn is_answer(&self, span: u32) -> bool {
+        let facts = &self.record.spans[span as usize];
+        let is_called = |caller: u32| self.record.spans[caller as usize].is_of(DEPENDENCY_PREFIX);
+        facts.first.event_type == HTTP_REQUEST && facts.parent.is_some_and(is_called)
     }
 
     /// Tells whether a step of the same name in the same place succeeded after one, and not because that was done with one thing
@@ -122,8 +130,8 @@ impl<'e> Causes<'e> {
             }
     }
 
-    /// Whether the error of a span has the number of the failures directly inside it in it, and another that is larger: `2 of 3
-    /// exports failed`.
+    /// Whether the error of a span has the number of the failures directly inside it in it, and another that is not smaller: `2 of
+    /// 3 exports failed`, `2/2 exports failed`.
     fn counts_what_failed(&self, around: u32) -> bool {
         let failed = self.failed_inside[around as usize];
         let error = self.record.spans[around as usize].error();
@@ -131,7 +139,9 @@ impl<'e> Causes<'e> {
         failed > 1 && message.len() <= LONGEST && {
             let numbers =
                 || message.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok());
-            numbers().any(|number: u32| number == failed) && numbers().any(|number| number > failed)
+            let said = |number: &u32| *number == failed;
+            numbers().any(|number| said(&number))
+                && (numbers().filter(said).nth(1).is_some() || numbers().any(|number| number > failed))
         }
     }
 

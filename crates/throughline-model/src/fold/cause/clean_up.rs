@@ -29,6 +29,8 @@ const AFTERMATH: &[&str] = &[
 ];
 /// Those of them that are as often the work itself: customers are notified of what went well, tickets are escalated.
 const TELLING: [&str; 5] = ["notify", "notification", "warn", "inform", "escalate"];
+/// Those of them that say that something is taken back, as nothing is that went well.
+const TAKING_BACK: [&str; 5] = ["undo", "rollback", "revert", "compensate", "unwind"];
 /// Words of errors about cleaning up.
 const CLEANING: [&str; 8] =
     ["clean", "cleanup", "cleaning", "rollback", "undo", "undoing", "teardown", "unwinding"];
@@ -144,6 +146,14 @@ pub(super) fn cleans_up(name: &str, work: &str, before: &mut dyn Iterator<Item =
     is_named_so(name, work, before, makes) && !may_be_good_news()
 }
 
+/// Whether a step of this name takes back what had been done.
+pub(super) fn takes_back(name: &str, work: &str, _before: &mut dyn Iterator<Item = &str>) -> bool {
+    let around = words(work);
+    let own: Vec<String> = words(name).into_iter().filter(|word| !around.contains(word)).collect();
+    own.iter().any(|word| TAKING_BACK.contains(&word.as_str()))
+        || own.windows(2).any(|pair| pair[0] == "roll" && pair[1] == "back")
+}
+
 /// `may_be_undone` says of the words of an earlier step whether a step of this name may undo it.
 fn is_named_so(
     name: &str,
@@ -202,7 +212,8 @@ const NEAR: usize = 64;
 
 /// All of them, for the page that has them.
 #[cfg(test)]
-pub(super) const LISTS: [&[&str]; 7] = [AFTERMATH, &TELLING, &CLEANING, &OPPOSITE, REMOVING, SCRATCH, MAKING];
+pub(super) const LISTS: [&[&str]; 8] =
+    [AFTERMATH, &TELLING, &TAKING_BACK, &CLEANING, &OPPOSITE, REMOVING, SCRATCH, MAKING];
 
 #[cfg(test)]
 mod tests {
@@ -235,6 +246,17 @@ mod tests {
             assert!(!is_aftermath(name, "order", &mut before.into_iter()), "{name}");
         }
         assert!(!is_aftermath("stage:cleanup", "cleanup-of-accounts", &mut before.into_iter()));
+    }
+
+    #[test]
+    fn a_step_that_takes_something_back_says_that_something_had_failed() {
+        for name in ["stage:rollback", "db:roll-back", "stage:revertOrder", "stage:undo"] {
+            assert!(takes_back(name, "order", &mut std::iter::empty()), "{name}");
+        }
+        for name in ["stage:cleanup", "stage:notify", "fs:remove-tmp", "stage:roll-out"] {
+            assert!(!takes_back(name, "order", &mut std::iter::empty()), "{name}");
+        }
+        assert!(!takes_back("stage:rollback", "rollback-of-releases", &mut std::iter::empty()));
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub struct SpanFacts<'e> {
     /// events are not to be visited for them.
     pub(super) status: Status,
     error: Option<&'e ErrorInfo>,
-    /// Whether it is a point event.
+    /// Whether it is a point event. One that says that another run was begun is none: that is work.
     pub(super) is_point: bool,
     /// The span around it.
     pub(super) parent: Option<u32>,
@@ -78,7 +78,11 @@ impl<'e> SpanFacts<'e> {
                 !error.message.is_empty() || !error.kind.is_empty() || !error.chain.is_empty();
             facts.status != Status::Pending && says_anything
         });
-        facts.is_point = first.seq == 0 && first.status != Status::Pending && std::ptr::eq(first, facts.last);
+        let began_a_run = || first.links.iter().any(|link| link.rel == Relation::Began);
+        facts.is_point = first.seq == 0
+            && first.status != Status::Pending
+            && std::ptr::eq(first, facts.last)
+            && !began_a_run();
         Some(facts)
     }
 

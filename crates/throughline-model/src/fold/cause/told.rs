@@ -1,12 +1,17 @@
 //! What the error of a span says of the failures inside it.
 
-use super::vague::{LONGEST, clauses, says_nothing};
+use super::vague::{LONGEST, clauses, may_be_said_of_anything, says_nothing};
 use super::{Agreement, Causes, Found, Ground, Suspect, agreement as agreement_of, may_be_chance, words};
 use crate::names::errors;
 use crate::{ErrorInfo, Status};
 
 /// Among how many failures it is looked for the one that an error names.
 const LOOKED_AT: usize = 256;
+
+/// Whether what an error has of another may be said of anything, and their types do not say that it is the same.
+fn is_said_of_anything(error: &ErrorInfo, other: &ErrorInfo) -> bool {
+    may_be_said_of_anything(other) && (error.kind != other.kind || !other.kind.contains("::"))
+}
 
 /// How many failures are listed that may have ended the work as well.
 const LISTED: usize = 8;
@@ -23,12 +28,15 @@ impl Causes<'_> {
         let first = with(false, Agreement::Phrase).rev().max_by_key(|(agreement, _)| *agreement);
         let found = first.or_else(|| {
             // Of what the work had already put up with a phrase says too little, and a few words may be there by chance if it
-            // continued with work that was none of the aftermath.
+            // continued with work that was none of the aftermath. What may be said of anything is most likely
+            // said of that after which the work ended.
             let error = self.record.spans[around as usize].error();
+            let ended_it = suspects.iter().any(|suspect| !suspect.was_survived);
             let by_chance = |span: u32| {
                 let errors = error.zip(self.record.spans[span as usize].error());
-                errors.is_none_or(|(error, other)| may_be_chance(error, other))
-                    && !self.is_only_aftermath(around, span, u32::MAX)
+                errors.is_none_or(|(error, other)| {
+                    may_be_chance(error, other) || ended_it && is_said_of_anything(error, other)
+                }) && !self.is_only_aftermath(around, span, u32::MAX)
             };
             let told = || with(true, Agreement::Message).filter(|(_, span)| !by_chance(*span));
             let best = told().map(|(agreement, _)| agreement).max()?;

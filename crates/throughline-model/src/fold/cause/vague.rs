@@ -164,6 +164,8 @@ const SAYS_NOTHING: [&str; 81] = [
 /// A clause that begins with one of these asks for something, or says where more is to be found.
 const ASIDE: [&str; 11] =
     ["please", "try", "retry", "see", "contact", "check", "id", "ref", "reference", "request", "trace"];
+/// With one of these, `with`, and nothing that says more, a clause says how something ended: `the job ended with code 3`.
+const ENDED: [&str; 7] = ["ended", "exited", "finished", "completed", "terminated", "returned", "responded"];
 /// Nouns at whose end a clause of few words says that something failed: `database error`.
 const NAMES_IT: [&str; 3] = ["error", "exception", "fault"];
 /// How many words such a clause has at most.
@@ -203,8 +205,8 @@ const COMPUTING: [&str; 25] = [
 
 /// All of them, for the page that has them.
 #[cfg(test)]
-pub(super) const LISTS: [&[&str]; 7] =
-    [&FAILED, &NOT_DONE, &SAYS_NOTHING, &ASIDE, &COMPUTING, &NAMES_IT, &MEANWHILE];
+pub(super) const LISTS: [&[&str]; 8] =
+    [&FAILED, &NOT_DONE, &SAYS_NOTHING, &ASIDE, &COMPUTING, &NAMES_IT, &MEANWHILE, &ENDED];
 
 /// Whether an error says why something failed, and not only that it did: `provisioning failed`, `internal error`. One of its
 /// clauses does then, or what is behind it.
@@ -212,6 +214,15 @@ pub fn says_why(error: &ErrorInfo) -> bool {
     let mut texts = std::iter::once(&error.message).chain(&error.chain);
     // A few words may stand anywhere; a text that has many is no list of clauses that say nothing.
     texts.any(|text| text.len() > LONGEST || !clauses(&without_addresses(text)).all(says_nothing))
+}
+
+/// Whether an error has nothing but words that are said of whatever failed: `internal error`, `exit status 1`, `failed`.
+pub(super) fn may_be_said_of_anything(error: &ErrorInfo) -> bool {
+    let mut texts = std::iter::once(&error.message).chain(&error.chain);
+    texts.all(|text| {
+        let words = if text.len() > LONGEST { return false } else { words(text) };
+        words.iter().map(String::as_str).all(|word| is_empty(&word) || FAILED.contains(&word))
+    })
 }
 
 /// The clauses of a text. A sign directly before a letter or a digit is a part of a word: `1.4.2`, `10:32`, `;drop`.
@@ -254,7 +265,6 @@ pub(super) fn says_nothing(clause: &str) -> bool {
     let words = words(clause);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let [first, rest @ ..] = words.as_slice() else { return !clause.contains(is_sign) };
-    let is_number = |word: &&str| word.contains(|c: char| c.is_ascii_digit());
     let is_aside = ASIDE.contains(first) && (rest.len() > 1 || rest.iter().any(is_number));
     let is_one_word = rest.is_empty() && !tells_by_itself(clause.trim());
     if words.len() > SHORT || words.iter().any(|word| COMPUTING.contains(word)) {
@@ -265,8 +275,25 @@ pub(super) fn says_nothing(clause: &str) -> bool {
         || words.last().is_some_and(|last| FAILED.iter().any(|failed| ends_with_word(last, failed)))
         || words.len() <= FEW && words.last().is_some_and(|last| NAMES_IT.contains(last))
         || says_when(&words)
-        || words.iter().all(|word| SAYS_NOTHING.contains(word) || is_number(word))
+        || words.iter().all(is_empty)
+        || says_how_it_ended(&words)
         || was_not_done(&words)
+}
+
+fn is_number(word: &&str) -> bool {
+    word.contains(|c: char| c.is_ascii_digit())
+}
+
+/// Whether a word says nothing among others that say nothing.
+fn is_empty(word: &&str) -> bool {
+    SAYS_NOTHING.contains(word) || is_number(word)
+}
+
+/// Whether a clause says how something ended, and no more: `job 7 ended with code 3`.
+fn says_how_it_ended(words: &[&str]) -> bool {
+    let Some(with) = words.iter().position(|word| *word == "with") else { return false };
+    let (ended, how) = (with.checked_sub(1).map(|before| words[before]), &words[with + 1..]);
+    ended.is_some_and(|ended| ENDED.contains(&ended)) && !how.is_empty() && how.iter().all(is_empty)
 }
 
 /// Whether a clause says during what there was an error: `error sending request for url`.
@@ -326,6 +353,17 @@ mod tests {
             kind: "E".into(),
             message: message.to_owned().into(),
             chain: chain.iter().map(|text| (*text).to_owned().into()).collect(),
+        }
+    }
+
+    #[test]
+    fn what_is_said_of_whatever_failed_has_no_word_of_its_own() {
+        for text in ["internal error", "exit status 1", "failed", "2", "an unknown error has occurred", ""] {
+            assert!(may_be_said_of_anything(&error(text, &[])), "{text}");
+        }
+        for text in ["duplicate", "provisioning failed", "could not load the catalogue", "not found"] {
+            assert!(!may_be_said_of_anything(&error(text, &[])), "{text}");
+            assert!(!may_be_said_of_anything(&error("failed", &[text])), "{text}");
         }
     }
 
@@ -390,6 +428,8 @@ mod tests {
             "document 12 could not be read",
             "projection stopped",
             "job started at 10:32:07.123 failed",
+            "job 7 ended with code 3",
+            "ffmpeg exited with an error",
             "failed to render annual report.v2.pdf",
         ] {
             assert!(!says_why(&error(vague, &[])), "{vague}");
@@ -439,6 +479,8 @@ mod tests {
             "could not find user 42",
             "user 42 could not be found",
             "failed to ship because the address is empty",
+            "the auction ended with a bid of 3",
+            "card declined with code 51",
         ] {
             assert!(says_why(&error(telling, &[])), "{telling}");
         }
