@@ -18,6 +18,7 @@ mod request;
 mod resume;
 mod resumption;
 mod saga;
+mod seldom;
 mod settled;
 mod span;
 mod spec;
@@ -28,7 +29,7 @@ mod workflow;
 use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -241,7 +242,7 @@ impl TraceContext {
     pub fn annotate(&self, key: impl Into<Text>, value: impl Into<Text>) {
         let (key, value) = (key.into(), value.into());
         self.0.tell_tracing(&key, &value);
-        let mut late = self.0.late_attrs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut late = self.0.late_attrs.lock();
         match late.iter_mut().find(|(known, _)| *known == key) {
             Some((_, known)) => *known = value,
             None => late.push((key, value)),

@@ -6,8 +6,8 @@ mod claims;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
@@ -20,7 +20,7 @@ use crate::delivery::{
 use crate::delivery::{DeliveryReport, DestinationKind, DestinationReport, Durability};
 use crate::metrics::{CollectorGuard, Meter};
 use crate::propagators::Propagators;
-use crate::redaction::event_but_attrs;
+use crate::redaction::own_texts;
 use throughline_model::{
     BoxFuture, EventSink, InstanceId, Readers, SpanId, Text, Timestamp, TraceEvent, TraceId, TraceStream,
 };
@@ -116,33 +116,46 @@ pub(crate) enum Emitted {
 }
 
 impl Hub {
-    /// Redacts an event, gives it its place in this instance, and hands it to every destination. Its `attrs` and
-    /// `correlation_id` are the context's and redacted already.
-    pub(crate) fn emit(&self, event: TraceEvent, delivery: Delivery) -> Emitted {
-        self.emit_prepared(event, delivery, |event| self.prepare(event))
+    /// Redacts an event, gives it its place in this instance, and hands it to every destination. What its context has of it
+    /// is redacted already: see [`own_texts`].
+    ///
+    /// Events are large, so it is written where it stays: over whatever event was there before, of which nothing may be left.
+    #[inline]
+    pub(crate) fn emit(&self, delivery: Delivery, write: impl FnOnce(&mut TraceEvent)) -> Emitted {
+        let prepare = |place: &mut TraceEvent| {
+            write(place);
+            self.prepare(place);
+        };
+        if self.feeds.is_empty() && (self.store.is_none() || matches!(delivery, Delivery::InProcess)) {
+            if !self.sinks.is_empty() {
+                with_shared(prepare, |event| self.show(event));
+            }
+            return Emitted::NotAwaited;
+        }
+        self.hand_out(shared(prepare), delivery)
+    }
+
+    /// The same for an event that is said to be of another instance.
+    pub(crate) fn emit_of(
+        &self,
+        instance: InstanceId,
+        delivery: Delivery,
+        write: impl FnOnce(&mut TraceEvent),
+    ) -> Emitted {
+        let event = shared(|place| {
+            write(place);
+            self.prepare(place);
+            place.instance = instance;
+        });
+        self.hand_out(event, delivery)
     }
 
     /// The same for an event that is redacted and has its place in another instance.
     pub(crate) fn emit_as_it_is(&self, event: TraceEvent, delivery: Delivery) -> Emitted {
-        self.emit_prepared(event, delivery, |_| {})
+        self.hand_out(Arc::new(event), delivery)
     }
 
-    /// The one way out. Events are large: this one is moved once, to where it stays.
-    #[inline]
-    fn emit_prepared(
-        &self,
-        mut event: TraceEvent,
-        delivery: Delivery,
-        prepare: impl FnOnce(&mut TraceEvent),
-    ) -> Emitted {
-        if self.feeds.is_empty() && (self.store.is_none() || matches!(delivery, Delivery::InProcess)) {
-            if !self.sinks.is_empty() {
-                with_shared(&mut event, prepare, |event| self.show(event));
-            }
-            return Emitted::NotAwaited;
-        }
-        prepare(&mut event);
-        let event = Arc::new(event);
+    fn hand_out(&self, event: Arc<TraceEvent>, delivery: Delivery) -> Emitted {
         self.show(&event);
         self.enqueue(event, delivery)
     }
@@ -151,11 +164,13 @@ impl Hub {
     /// [shows](Self::show) it to them once the lock is gone.
     pub(crate) fn emit_unshown(
         &self,
-        mut event: TraceEvent,
         root: Root,
+        write: impl FnOnce(&mut TraceEvent),
     ) -> (Arc<TraceEvent>, Option<Arc<Fate>>) {
-        self.prepare(&mut event);
-        let event = Arc::new(event);
+        let event = shared(|place| {
+            write(place);
+            self.prepare(place);
+        });
         self.feeds.iter().for_each(|feed| feed.offer(Arc::clone(&event)));
         let fate = self.store_root(Arc::clone(&event), root);
         (event, fate)
@@ -181,8 +196,8 @@ impl Hub {
         self.stopping.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn prepare(&self, event: &mut TraceEvent) {
-        event_but_attrs(&self.redactor, event);
+    fn prepare(&self, event: &mut TraceEvent) {
+        own_texts(&self.redactor, event);
         event.instance = self.instance;
         event.n = self.n.fetch_add(1, Ordering::Relaxed);
     }
@@ -296,38 +311,31 @@ impl Hub {
     }
 }
 
-/// Prepares and shares an event that is likely kept by nobody: its allocation serves the next one of this thread.
-fn with_shared(
-    event: &mut TraceEvent,
-    prepare: impl FnOnce(&mut TraceEvent),
-    show: impl FnOnce(&Arc<TraceEvent>),
-) {
+/// Writes and shares an event that is likely kept by nobody: its allocation serves the next one of this thread.
+#[inline]
+fn with_shared(write: impl FnOnce(&mut TraceEvent), show: impl FnOnce(&Arc<TraceEvent>)) {
     thread_local! {
         static SPARE: Cell<Option<Arc<TraceEvent>>> = const { Cell::new(None) };
     }
-    let mut shared = SPARE.try_with(Cell::take).unwrap_or_default().unwrap_or_else(|| Arc::new(blank()));
-    match Arc::get_mut(&mut shared) {
-        Some(place) => {
-            // Events are large: exchanging the two moves each once.
-            std::mem::swap(place, event);
-            prepare(place);
-        }
+    let mut event = SPARE.try_with(Cell::take).unwrap_or_default().unwrap_or_else(|| shared(|_| {}));
+    match Arc::get_mut(&mut event) {
+        Some(place) => write(place),
         // A sink kept the one before.
-        None => {
-            prepare(event);
-            shared = Arc::new(std::mem::replace(event, blank()));
-        }
+        None => event = shared(write),
     }
-    show(&shared);
+    show(&event);
     // A thread that ends keeps nothing.
-    let _ = SPARE.try_with(|spare| spare.set(Some(shared)));
+    let _ = SPARE.try_with(|spare| spare.set(Some(event)));
 }
 
-/// A place for an event.
-#[cold]
-fn blank() -> TraceEvent {
-    let (trace_id, span_id) = (TraceId::from_key(""), SpanId::random());
-    TraceEvent::new(trace_id, span_id, "", Timestamp::from_micros(0), "")
+/// An event that is written into a new allocation.
+fn shared(write: impl FnOnce(&mut TraceEvent)) -> Arc<TraceEvent> {
+    /// Those of no event.
+    static IDS: LazyLock<(TraceId, SpanId)> = LazyLock::new(|| (TraceId::from_key(""), SpanId::random()));
+    let ((trace_id, span_id), none) = (*IDS, Text::literal(""));
+    let mut event = TraceEvent::new(trace_id, span_id, none.clone(), Timestamp::from_micros(0), none);
+    write(&mut event);
+    Arc::new(event)
 }
 
 /// The second destination of a name is called `name-2`.

@@ -27,7 +27,13 @@ use throughline_model::{Attrs, ErrorInfo, Link, Relation, Text, TraceEvent};
 /// # Ok::<(), throughline_core::RedactionError>(())
 /// ```
 pub fn redact_event(redactor: &Redactor, event: &mut TraceEvent) {
-    event_but_attrs(redactor, event);
+    own_texts(redactor, event);
+    name(redactor, &mut event.event_type);
+    name(redactor, &mut event.service);
+    if let Some(workflow) = &mut event.workflow {
+        name(redactor, workflow);
+    }
+    tags(redactor, &mut event.tags);
     if !event.attrs.is_empty() {
         event.attrs = attrs(redactor, &event.attrs);
     }
@@ -110,21 +116,22 @@ fn each_text(event: &TraceEvent, visit: &mut dyn FnMut(&str)) {
     }
 }
 
-/// As [`redact_event`], without `attrs` and `correlation_id`, which a context has redacted once for all its events.
-pub(crate) fn event_but_attrs(redactor: &Redactor, event: &mut TraceEvent) {
+/// As [`redact_event`], without what a context has redacted once for all its events: their names, `attrs`, tags and
+/// `correlation_id`.
+pub(crate) fn own_texts(redactor: &Redactor, event: &mut TraceEvent) {
     // Every field is named, here and below, so that a new one does not compile until it is said here what redaction
     // does with it.
     let TraceEvent {
-        event_type,
-        service,
-        workflow,
         error,
         data,
-        tags,
         links,
         extra,
         // Redacted by the caller.
+        event_type: _,
+        service: _,
+        workflow: _,
         attrs: _,
+        tags: _,
         correlation_id: _,
         // Ids, numbers, times and enumerations: no text.
         v: _,
@@ -142,23 +149,15 @@ pub(crate) fn event_but_attrs(redactor: &Redactor, event: &mut TraceEvent) {
         step_index: _,
         step_total: _,
     } = event;
-    replace(event_type, |name| redactor.name(name));
-    replace(service, |name| redactor.name(name));
-    if let Some(workflow) = workflow {
-        replace(workflow, |name| redactor.name(name));
-    }
     if let Some(error) = error {
         error_info(redactor, error);
     }
     if let Some(data) = data {
         redactor.payload(data);
     }
-    for tag in tags {
-        replace(tag, |tag| redactor.findable(None, tag));
-    }
     for Link { rel, trace_id: _, span_id: _ } in links {
-        if let Relation::Other(name) = rel {
-            replace(name, |name| redactor.name(name));
+        if let Relation::Other(other) = rel {
+            name(redactor, other);
         }
     }
     if !extra.is_empty() {
@@ -166,11 +165,24 @@ pub(crate) fn event_but_attrs(redactor: &Redactor, event: &mut TraceEvent) {
     }
 }
 
+/// Redacts a name: of an event, a service, a workflow.
+#[inline]
+pub(crate) fn name(redactor: &Redactor, name: &mut Text) {
+    replace(name, |name| redactor.name(name));
+}
+
+/// Redacts tags.
+pub(crate) fn tags(redactor: &Redactor, tags: &mut [Text]) {
+    for tag in tags {
+        replace(tag, |tag| redactor.findable(None, tag));
+    }
+}
+
 /// Redacts an error: its type as a name, its messages as free text, which may be as long as what somebody else's
 /// server answered.
 pub(crate) fn error_info(redactor: &Redactor, error: &mut ErrorInfo) {
     let ErrorInfo { kind, message, chain } = error;
-    replace(kind, |kind| redactor.name(kind));
+    name(redactor, kind);
     for message in std::iter::once(message).chain(chain) {
         replace(message, |message| redactor.message(message));
     }

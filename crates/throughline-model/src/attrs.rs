@@ -12,7 +12,7 @@ use crate::Text;
 /// A small map from text to text, sorted by key: tenant, execution, request, session, user…
 ///
 /// Cheap to clone: all events of a context share one allocation.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Default, PartialEq, Eq)]
 pub struct Attrs(Option<Arc<[(Text, Text)]>>);
 
 impl Attrs {
@@ -51,6 +51,23 @@ impl Attrs {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+impl Clone for Attrs {
+    #[inline]
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+
+    /// Leaves them as they are where both share an allocation already, which costs less than to count that once more and
+    /// once less.
+    #[inline]
+    fn clone_from(&mut self, source: &Self) {
+        let shared = |attrs: &Self| attrs.0.as_ref().map(Arc::as_ptr);
+        if shared(self) != shared(source) {
+            *self = source.clone();
+        }
     }
 }
 

@@ -42,15 +42,13 @@ pub(super) fn current() -> Option<Arc<Span>> {
 }
 
 /// The parent of what is started through `own`: the current span if it descends from it, else `own`.
-pub(super) fn parent_for(own: &Arc<Span>) -> Arc<Span> {
-    CURRENT
-        .try_with(|current| {
-            let current = current.borrow();
-            current.as_ref().filter(|current| current.descends_from(own)).map(Arc::clone)
-        })
-        .ok()
-        .flatten()
-        .unwrap_or_else(|| Arc::clone(own))
+pub(super) fn parent_for(own: Arc<Span>) -> Arc<Span> {
+    let below = CURRENT.try_with(|current| {
+        let current = current.borrow();
+        let below = |current: &&Arc<Span>| !Arc::ptr_eq(current, &own) && current.descends_from(&own);
+        current.as_ref().filter(below).map(Arc::clone)
+    });
+    below.ok().flatten().unwrap_or(own)
 }
 
 /// Makes a span the current one until the guard goes.

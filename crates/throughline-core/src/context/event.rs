@@ -11,7 +11,7 @@ use crate::hub::{Delivery, Emitted};
 use crate::redaction;
 use throughline_model::BoxFuture;
 use throughline_model::Moment;
-use throughline_model::{ErrorInfo, Link, Relation, SpanId, Status, Text, TraceEvent};
+use throughline_model::{ErrorInfo, Link, Relation, SpanId, Status, Text};
 
 /// A point event; it is recorded when awaited.
 #[must_use = "an event is not recorded unless it is awaited"]
@@ -69,7 +69,7 @@ impl EventDraft {
 
     async fn record(self) -> Result<SpanId, NotRecorded> {
         let span_id = SpanId::random();
-        let parent = current::parent_for(&self.context.0);
+        let parent = current::parent_for(self.context.0);
         let run = &*parent.run;
         let hub = &*run.hub;
         if !hub.enabled {
@@ -80,24 +80,27 @@ impl EventDraft {
         }
         let root = parent.ensure_root();
         let at = Moment::now().timestamp();
-        let mut event = TraceEvent::new(run.trace_id, span_id, self.event_type, at, hub.service.clone());
-        event.parent_span_id = Some(parent.id);
-        event.correlation_id.clone_from(&run.correlation_id);
-        event.workflow.clone_from(&run.workflow);
-        event.status = self.status;
-        event.attrs = parent.attrs().clone();
-        if !self.attrs.is_empty() {
+        let (mut event_type, mut tags) = (self.event_type, self.tags);
+        redaction::name(&hub.redactor, &mut event_type);
+        redaction::tags(&hub.redactor, &mut tags);
+        let attrs = parent.attrs();
+        let with_own = (!self.attrs.is_empty()).then(|| {
             let own = redaction::attrs(&hub.redactor, &self.attrs.into_iter().collect());
-            event.attrs = event.attrs.iter().cloned().chain(own.iter().cloned()).collect();
-        }
+            attrs.iter().chain(&own).cloned().collect()
+        });
+        let attrs = with_own.as_ref().unwrap_or(attrs);
         if let Some(error) = &self.error {
             parent.failures.tolerated(error);
         }
-        event.error = self.error.map(Box::new);
-        event.data = self.data;
-        event.tags = self.tags;
-        event.links = self.links;
-        match hub.emit(event, Delivery::Awaited { root }) {
+        let emitted = hub.emit(Delivery::Awaited { root }, |event| {
+            run.write(event, span_id, Some(parent.id), event_type, at, attrs);
+            event.status = self.status;
+            event.error = self.error.map(Box::new);
+            event.data = self.data;
+            event.tags = tags;
+            event.links = self.links;
+        });
+        match emitted {
             Emitted::NotAwaited => Ok(span_id),
             Emitted::Awaiting(ack) => recorded_or_why(ack.await).map(|()| span_id),
             Emitted::Closed => Err(NotRecorded::ShutDown),

@@ -14,11 +14,11 @@ use super::failure::NotRecorded;
 use super::failures::{Caught, Identity, Place};
 use super::keyed::RunClaims;
 use super::span::{End, Span};
-use super::spec::SpanSpec;
+use super::spec::{SpanSpec, StartedSpan};
 use super::{TraceContext, cancellation};
 use crate::delivery::Durability;
 use crate::delivery::queue::{Ack, Dependency};
-use crate::hub::{Delivery, Emitted};
+use crate::hub::Emitted;
 use crate::panics::{RecordedPanic, catch_recorded, describe_panic};
 use throughline_model::{BoxFuture, InstanceId, Status, names};
 
@@ -358,30 +358,20 @@ async fn reserve_in_turn(spec: SpanSpec) -> Result<SpanSpec, NotRecorded> {
 
 /// Opens the span and emits its start; its place is held.
 fn start<T>(mut spec: SpanSpec, place: Place) -> Result<State<T>, NotRecorded> {
-    let hub = spec.hub_handle();
     let claims = match &mut spec {
         SpanSpec::Run(run) => run.claims.take(),
         SpanSpec::Step { .. } => None,
     };
-    let mut opened = match spec.open(place) {
-        Ok(opened) => opened,
-        Err(error) => {
-            if let Some(store) = &hub.store {
-                store.queue.release();
-            }
-            return Err(error);
-        }
-    };
-    let tracing = opened.span.open_tracing();
-    let root = opened.span.ensure_root();
-    let emitted = hub.emit(opened.start_event(), Delivery::Awaited { root });
-    let span = opened.span;
+    let StartedSpan { span, input, links } = spec.open(place);
+    let tracing = span.open_tracing();
+    let root = span.ensure_root();
+    let emitted = span.emit_start(input, links, root);
     Ok(match emitted {
         Emitted::NotAwaited => {
             span.tell_caller();
             State::Running { span, tracing, start: None, claims }
         }
-        Emitted::Awaiting(ack) if hub.durability == Durability::Pipelined => {
+        Emitted::Awaiting(ack) if span.run.hub.durability == Durability::Pipelined => {
             span.tell_caller();
             State::Running { span, tracing, start: Some(ack), claims }
         }

@@ -152,7 +152,7 @@ impl LazyRoot {
             Some(start) => (Arc::clone(&start), hub.store_root(start, why)),
             None => {
                 let (input, links) = (unwritten.input.take(), std::mem::take(&mut unwritten.links));
-                hub.emit_unshown(root.start_event(input, links), why)
+                hub.emit_unshown(why, |event| root.write_start(event, input, links))
             }
         };
         match fate {

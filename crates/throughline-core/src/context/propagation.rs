@@ -6,6 +6,7 @@ mod traceparent;
 mod tracestate;
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::TraceContext;
 use super::span::Run;
@@ -194,7 +195,7 @@ impl TraceContext {
     /// What to send along with an outgoing request or a job. A root that is written lazily is written by this: the
     /// receiver's events will hang on it.
     pub fn propagation(&self) -> Propagation {
-        let span = super::current::parent_for(&self.0);
+        let span = super::current::parent_for(Arc::clone(&self.0));
         let run = &*span.run;
         span.ensure_root_if_there_is_room();
         let baggage = match &run.correlation_id {

@@ -57,14 +57,13 @@ impl Resumption {
         details: Option<&Details>,
     ) -> Option<&PastSpan> {
         let name = match label {
-            Label::Step(name) => name,
+            Label::Step(name) => name.as_str(),
             Label::Workflow => names::WORKFLOW_STARTED,
             Label::Saga => return None,
         };
-        let name = parent.run.hub.redactor.name(name);
         let mut not_reached = self.not_reached.lock().unwrap_or_else(PoisonError::into_inner);
         let siblings = parent.earlier.and_then(|parent| not_reached.get_mut(&parent));
-        let of_name = siblings.and_then(|siblings| siblings.get_mut(&*name));
+        let of_name = siblings.and_then(|siblings| siblings.get_mut(name));
         let links = details.into_iter().flat_map(|details| &details.links);
         let tried_again = links.filter(|link| link.rel == Relation::RetryOf && link.trace_id.is_none());
         if let Some(before) = tried_again.filter_map(|link| self.history.span(link.span_id)).last() {

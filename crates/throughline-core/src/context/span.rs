@@ -1,8 +1,8 @@
 //! The state behind a context: a span that has been opened, and the run it belongs to.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 
@@ -10,6 +10,7 @@ use super::failures::{Failure, Failures, How, Identity, Place};
 use super::lazy::{Ended, LazyRoot};
 use super::resumption::Resumption;
 use super::saga::Detached;
+use super::seldom::Seldom;
 use super::settled::LastEnd;
 use super::{cancellation, current};
 use crate::delivery::Durability;
@@ -19,8 +20,10 @@ use crate::redaction;
 use throughline_model::Moment;
 use throughline_model::names;
 use throughline_model::{
-    Attrs, ErrorInfo, InstanceId, Link, Relation, SpanId, Status, Text, TraceEvent, TraceId,
+    Attrs, ErrorInfo, InstanceId, Link, Relation, SCHEMA_VERSION, SpanId, Status, Text, Timestamp,
+    TraceEvent, TraceId,
 };
+use throughline_redact::Redactor;
 
 /// What the spans of one run in this process share.
 pub(crate) struct Run {
@@ -50,6 +53,63 @@ pub(crate) struct Run {
     pub(crate) lazy_root: Option<Box<LazyRoot>>,
 }
 
+impl Run {
+    /// Writes an event of the run over one that was in its place before, so that nothing is left of that. Its names, `attrs` and
+    /// tags are redacted already.
+    pub(super) fn write(
+        &self,
+        event: &mut TraceEvent,
+        of: SpanId,
+        parent: Option<SpanId>,
+        named: Text,
+        at: Timestamp,
+        with: &Attrs,
+    ) {
+        let TraceEvent {
+            v,
+            trace_id,
+            span_id,
+            seq,
+            parent_span_id,
+            parent_trace_id,
+            correlation_id,
+            event_type,
+            timestamp,
+            // Written by the hub.
+            instance: _,
+            n: _,
+            status,
+            duration_us,
+            error,
+            attrs,
+            data,
+            tags,
+            links,
+            service,
+            workflow,
+            attempt,
+            step_index,
+            step_total,
+            extra,
+        } = event;
+        (*v, *trace_id, *span_id, *seq) = (SCHEMA_VERSION, self.trace_id, of, 0);
+        (*parent_span_id, *parent_trace_id) = (parent, None);
+        correlation_id.clone_from(&self.correlation_id);
+        (*event_type, *timestamp) = (named, at);
+        (*status, *duration_us, *error) = (Status::Success, None, None);
+        attrs.clone_from(with);
+        *data = None;
+        tags.clear();
+        links.clear();
+        service.clone_from(&self.hub.service);
+        workflow.clone_from(&self.workflow);
+        (*attempt, *step_index, *step_total) = (None, None, None);
+        if !extra.is_empty() {
+            extra.clear();
+        }
+    }
+}
+
 /// What a span is called at its start and at its end.
 #[derive(Clone)]
 pub(crate) enum Label {
@@ -62,6 +122,14 @@ pub(crate) enum Label {
 }
 
 impl Label {
+    /// Once for all events of a span.
+    pub(super) fn redact(&mut self, redactor: &Redactor) {
+        match self {
+            Self::Step(name) => redaction::name(redactor, name),
+            Self::Workflow | Self::Saga => {}
+        }
+    }
+
     fn start(&self, seq: u32) -> Text {
         match self {
             Self::Step(name) => name.clone(),
@@ -100,6 +168,8 @@ pub(crate) struct Span {
     pub(crate) started: Moment,
     /// What is known from the start. Of a lazy root it is not known yet: ask [`attrs`](Self::attrs).
     pub(crate) attrs: Attrs,
+    /// Whether it is known that its children begin with all of them.
+    pub(crate) hands_attrs_down: bool,
     pub(crate) tags: Vec<Text>,
     pub(crate) attempt: Option<u32>,
     pub(crate) step_index: Option<u32>,
@@ -120,10 +190,10 @@ pub(crate) struct Span {
     /// What failed in it and may bring it down.
     pub(super) failures: Failures,
     /// Attributes that became known while the span was open.
-    pub(crate) late_attrs: Mutex<Vec<(Text, Text)>>,
+    pub(crate) late_attrs: Seldom<Vec<(Text, Text)>>,
     /// The `tracing` span with the same ids, as long as this one is open. Shared, for even to clone a `tracing` span runs
     /// the subscriber's code, and that may ask for this lock.
-    pub(crate) tracing: Mutex<Option<Arc<tracing::Span>>>,
+    pub(crate) tracing: Seldom<Option<Arc<tracing::Span>>>,
 }
 
 impl Span {
@@ -175,69 +245,79 @@ impl Span {
         Some((lazy, root))
     }
 
-    /// What all events of the span have in common.
-    fn event(&self, event_type: Text, at: Moment) -> TraceEvent {
-        let run = &*self.run;
-        let mut event =
-            TraceEvent::new(run.trace_id, self.id, event_type, at.timestamp(), run.hub.service.clone());
+    /// Writes what all events of the span have in common.
+    fn write(&self, event: &mut TraceEvent, event_type: Text, at: Moment) {
+        self.run.write(event, self.id, self.parent_span_id, event_type, at.timestamp(), self.attrs());
         event.seq = self.seq.fetch_add(1, Ordering::Relaxed);
-        event.parent_span_id = self.parent_span_id;
         event.parent_trace_id = self.parent_trace_id;
-        event.correlation_id.clone_from(&run.correlation_id);
-        event.workflow.clone_from(&run.workflow);
-        event.attrs = self.attrs().clone();
-        event.tags.clone_from(&self.tags);
+        if !self.tags.is_empty() {
+            event.tags.clone_from(&self.tags);
+        }
         event.attempt = self.attempt;
         event.step_index = self.step_index;
         event.step_total = self.step_total;
-        event
     }
 
-    pub(crate) fn start_event(&self, input: Option<Map<String, Value>>, links: Vec<Link>) -> TraceEvent {
-        let event_type = self.label.start(self.seq.load(Ordering::Relaxed));
-        let mut event = self.event(event_type, self.started);
+    pub(crate) fn write_start(
+        &self,
+        event: &mut TraceEvent,
+        input: Option<Map<String, Value>>,
+        links: Vec<Link>,
+    ) {
+        self.write(event, self.label.start(self.seq.load(Ordering::Relaxed)), self.started);
         event.status = Status::Pending;
         event.data = input;
         event.links = links;
-        event
     }
 
-    fn end_event(&self, mut end: End, at: Moment) -> TraceEvent {
-        let mut event = self.event(self.label.end(end.status), at);
-        if let Some(error) = end.error.as_mut().filter(|_| end.status == Status::Failed) {
-            event.links.extend(self.failures.explain(error, end.identity, &self.place));
-        }
+    pub(super) fn emit_start(
+        &self,
+        input: Option<Map<String, Value>>,
+        links: Vec<Link>,
+        root: Option<Arc<Fate>>,
+    ) -> Emitted {
+        self.run.hub.emit(Delivery::Awaited { root }, |event| self.write_start(event, input, links))
+    }
+
+    fn emit_end(&self, mut end: End, at: Moment, delivery: Delivery) -> Emitted {
+        let failed = end.error.as_mut().filter(|_| end.status == Status::Failed);
+        let cause = failed.and_then(|error| self.failures.explain(error, end.identity, &self.place));
         self.tell_above(&end, at);
-        event.status = end.status;
-        event.duration_us = Some(at.micros_since(self.started).saturating_add(self.earlier_us));
-        event.error = end.error.map(Box::new);
-        event.data = end.output;
-        let late = self.late_attrs.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if !late.is_empty() {
-            let late = redaction::attrs(&self.run.hub.redactor, &late.into_iter().collect());
-            event.attrs = event.attrs.iter().chain(late.iter()).cloned().collect();
-        }
-        event
+        self.run.hub.emit(delivery, |event| {
+            self.write(event, self.label.end(end.status), at);
+            event.links.extend(cause);
+            event.status = end.status;
+            event.duration_us = Some(at.micros_since(self.started).saturating_add(self.earlier_us));
+            event.error = end.error.map(Box::new);
+            event.data = end.output;
+            if let Some(late) = self.late_attrs.if_touched() {
+                let late = redaction::attrs(&self.run.hub.redactor, &late.iter().cloned().collect());
+                event.attrs = event.attrs.iter().chain(&late).cloned().collect();
+            }
+        })
     }
 
     /// Has the run that began this one say so, if that is another one.
+    #[inline]
     pub(super) fn tell_caller(&self) {
-        let Some(caller) = self.caller.as_deref().filter(|caller| caller.recording) else { return };
+        if let Some(caller) = self.caller.as_deref().filter(|caller| caller.recording) {
+            self.tell(caller);
+        }
+    }
+
+    fn tell(&self, caller: &Self) {
         let (run, above) = (&*self.run, &*caller.run);
-        let (event_type, service) = (Text::literal(names::CHILD_BEGAN), above.hub.service.clone());
+        let event_type = Text::literal(names::CHILD_BEGAN);
         let at = Moment::now().timestamp();
-        let mut event = TraceEvent::new(above.trace_id, SpanId::random(), event_type, at, service);
-        event.parent_span_id = Some(caller.id);
-        event.correlation_id.clone_from(&above.correlation_id);
-        event.workflow.clone_from(&above.workflow);
-        event.attrs = caller.attrs().clone();
-        event.links.push(Link { rel: Relation::Began, trace_id: Some(run.trace_id), span_id: self.id });
-        let said = [(names::data::WORKFLOW, &run.workflow), (names::data::KEY, &run.correlation_id)];
-        let said =
-            said.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text.as_deref()?.into())));
-        event.data = Some(Map::from_iter(said));
         let root = caller.ensure_root().map(Dependency::Root);
-        above.hub.emit(event, kept(root));
+        above.hub.emit(kept(root), |event| {
+            above.write(event, SpanId::random(), Some(caller.id), event_type, at, caller.attrs());
+            event.links.push(Link { rel: Relation::Began, trace_id: Some(run.trace_id), span_id: self.id });
+            let said = [(names::data::WORKFLOW, &run.workflow), (names::data::KEY, &run.correlation_id)];
+            let said =
+                said.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text.as_deref()?.into())));
+            event.data = Some(Map::from_iter(said));
+        });
     }
 
     /// Lets the span around this one know how this one ended.
@@ -274,7 +354,7 @@ impl Span {
 
     /// An attribute that became known while the span was open.
     pub(crate) fn late_attr(&self, key: &str) -> Option<Text> {
-        let late = self.late_attrs.lock().unwrap_or_else(PoisonError::into_inner);
+        let late = self.late_attrs.if_touched()?;
         late.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.clone())
     }
 
@@ -284,7 +364,7 @@ impl Span {
         if self.ends_elsewhere.load(Ordering::Relaxed) {
             return;
         }
-        self.run.hub.emit(self.end_event(end, Moment::now()), kept(start));
+        self.emit_end(end, Moment::now(), kept(start));
         self.close_tracing();
     }
 
@@ -296,24 +376,25 @@ impl Span {
         }
         self.ends_elsewhere.store(true, Ordering::Relaxed);
         let hub = &*self.run.hub;
-        let mut event = self.event(Text::literal(event_type), Moment::now());
-        event.status = Status::Pending;
-        event.tags.push(Text::literal(names::tags::DETACHED));
-        hub.prepare(&mut event);
-        event.instance = instance.unwrap_or(hub.instance);
-        hub.emit_as_it_is(event, Delivery::Kept);
+        hub.emit_of(instance.unwrap_or(hub.instance), Delivery::Kept, |event| {
+            self.write(event, Text::literal(event_type), Moment::now());
+            event.status = Status::Pending;
+            event.tags.push(Text::literal(names::tags::DETACHED));
+        });
         self.close_tracing();
     }
 
     /// Ends the root of a request, whose `tracing` span is closed by the code that ends the request.
     pub(super) fn end_request(&self, end: End, Ended { at, answer, .. }: Ended, start: Option<Dependency>) {
-        self.late_attrs.lock().unwrap_or_else(PoisonError::into_inner).extend(answer);
-        self.run.hub.emit(self.end_event(end, at), kept(start));
+        if let Some(answer) = answer {
+            self.late_attrs.lock().push(answer);
+        }
+        self.emit_end(end, at, kept(start));
     }
 
     /// Ends the span and says how that can be awaited.
     pub(crate) fn end(&self, end: End) -> Emitted {
-        let emitted = self.run.hub.emit(self.end_event(end, Moment::now()), Delivery::AwaitedAndKept);
+        let emitted = self.emit_end(end, Moment::now(), Delivery::AwaitedAndKept);
         self.close_tracing();
         emitted
     }
@@ -324,7 +405,7 @@ impl Span {
         if self.run.hub.durability != Durability::Coalesced || !is_inner_step {
             return self.end(end);
         }
-        let emitted = self.run.hub.emit(self.end_event(end, Moment::now()), Delivery::AwaitedWithTheNext);
+        let emitted = self.emit_end(end, Moment::now(), Delivery::AwaitedWithTheNext);
         self.close_tracing();
         match emitted {
             Emitted::Awaiting(end) => self.run.last_end.set(end),
@@ -336,14 +417,13 @@ impl Span {
 
     /// Ends a span whose start the store did not take, for those who saw it start.
     pub(crate) fn end_in_process(&self) {
-        let end = self.end_event(End::cancelled(None), Moment::now());
-        self.run.hub.emit(end, Delivery::InProcess);
+        self.emit_end(End::cancelled(None), Moment::now(), Delivery::InProcess);
         self.close_tracing();
     }
 
     /// The `tracing` span with the same ids, if it is open.
     pub(crate) fn tracing(&self) -> Option<Arc<tracing::Span>> {
-        self.tracing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.tracing.if_touched()?.clone()
     }
 
     /// Opens the `tracing` span. Its parent is this span's parent if that is open, whatever span the thread is
@@ -359,7 +439,6 @@ impl Span {
         }
         let redactor = &self.run.hub.redactor;
         let name = self.label.start(0);
-        let name = redactor.name(&name);
         // Those below find it there. Not from the attributes of a lazy root, which are not known yet.
         let request_id = match (&self.parent, self.run.request_id.as_deref().or(made_id)) {
             (None, Some(id)) => Some(redactor.findable(Some(names::attrs::REQUEST_ID), id)),
@@ -392,7 +471,7 @@ impl Span {
             None => open!(),
         };
         let span = Arc::new(span);
-        *self.tracing.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&span));
+        *self.tracing.lock() = Some(Arc::clone(&span));
         Some(span)
     }
 
@@ -418,7 +497,7 @@ impl Span {
 
     fn close_tracing(&self) {
         // Taken out before it is dropped: to close a span runs the subscriber's code.
-        let span = self.tracing.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let span = self.tracing.if_touched().and_then(|mut span| span.take());
         drop(span);
     }
 }

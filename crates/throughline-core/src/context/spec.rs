@@ -1,15 +1,15 @@
 //! How a span is opened: where its parent is found, and what its start event says.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
 
 use serde_json::{Map, Value};
 
-use super::failure::NotRecorded;
 use super::failures::{Failures, Made, Place};
 use super::keyed::{RunClaims, Unique};
 use super::propagation::{self, Propagation};
 use super::resumption::Resumption;
+use super::seldom::Seldom;
 use super::settled::LastEnd;
 use super::span::{Label, Run, Span};
 use super::{TraceContext, current};
@@ -19,7 +19,7 @@ use crate::redaction;
 use throughline_model::Moment;
 use throughline_model::fold::History;
 use throughline_model::names::{self, attrs, tags};
-use throughline_model::{Attrs, Link, Relation, SpanId, Text, Timestamp, TraceEvent, TraceId};
+use throughline_model::{Attrs, Link, Relation, SpanId, Text, Timestamp, TraceId};
 
 /// What is rarely said of a step.
 #[derive(Default)]
@@ -124,20 +124,13 @@ impl SpanSpec {
         }
     }
 
-    pub(super) fn hub_handle(&self) -> Arc<Hub> {
-        match self {
-            Self::Step { context, .. } => Arc::clone(&context.0.run.hub),
-            Self::Run(spec) => Arc::clone(&spec.hub),
-        }
-    }
-
     /// Opens the span, whose future is at this place; its start is to be emitted.
-    pub(super) fn open(self, place: Place) -> Result<StartedSpan, NotRecorded> {
+    pub(super) fn open(self, place: Place) -> StartedSpan {
         match self {
             Self::Step { context, label, details, made } => {
-                let parent = current::parent_for(&context.0);
+                let parent = current::parent_for(context.0);
                 let run = Arc::clone(&parent.run);
-                Ok(child(parent, run, label, details, place.made(made)))
+                child(parent, run, label, details, place.made(made))
             }
             Self::Run(spec) => {
                 let place = place.made(spec.made);
@@ -150,24 +143,21 @@ impl SpanSpec {
 /// A span that has been opened, and what its start event says beside.
 pub(super) struct StartedSpan {
     pub(super) span: Arc<Span>,
-    input: Option<Map<String, Value>>,
-    links: Vec<Link>,
-}
-
-impl StartedSpan {
-    /// The start event. Made where it is emitted, for events are large and costly to hand around.
-    pub(super) fn start_event(&mut self) -> TraceEvent {
-        self.span.start_event(self.input.take(), std::mem::take(&mut self.links))
-    }
+    pub(super) input: Option<Map<String, Value>>,
+    pub(super) links: Vec<Link>,
 }
 
 fn child(
     parent: Arc<Span>,
     run: Arc<Run>,
-    label: Label,
+    mut label: Label,
     mut details: Option<Box<Details>>,
     place: Place,
 ) -> StartedSpan {
+    label.redact(&run.hub.redactor);
+    if let Some(details) = details.as_deref_mut() {
+        redaction::tags(&run.hub.redactor, &mut details.tags);
+    }
     // To undo what was done is no way to continue.
     if !details.as_deref().is_some_and(Details::undoes) {
         let beside = parent.failures.begun(&place, &parent.place);
@@ -175,7 +165,8 @@ fn child(
             details.get_or_insert_default().links.extend(beside);
         }
     }
-    let attrs = parent.attrs_with(details.as_deref_mut().map(|details| &mut details.attrs));
+    let (attrs, hands_attrs_down) =
+        parent.attrs_with(details.as_deref_mut().map(|details| &mut details.attrs));
     let before =
         run.resumption.as_ref().and_then(|before| before.begun(&parent, &run, &label, details.as_deref()));
     let counts =
@@ -209,6 +200,7 @@ fn child(
         label,
         started: Moment::now(),
         attrs,
+        hands_attrs_down,
         tags: details.as_deref_mut().map_or_else(Vec::new, |details| std::mem::take(&mut details.tags)),
         attempt: details.as_deref().and_then(|details| details.attempt),
         step_index,
@@ -221,8 +213,8 @@ fn child(
         ends_elsewhere: AtomicBool::new(false),
         place,
         failures: Failures::default(),
-        late_attrs: Mutex::default(),
-        tracing: Mutex::default(),
+        late_attrs: Seldom::default(),
+        tracing: Seldom::default(),
         run,
         parent: Some(parent),
         caller: None,
@@ -234,7 +226,7 @@ fn child(
 }
 
 impl RunSpec {
-    fn open(self: Box<Self>, place: Place) -> Result<StartedSpan, NotRecorded> {
+    fn open(self: Box<Self>, place: Place) -> StartedSpan {
         let mut spec = *self;
         let hub = Arc::clone(&spec.hub);
         // Once for all events of the run.
@@ -265,7 +257,7 @@ impl RunSpec {
                 lazy_root: None,
             });
             caller.0.ensure_root();
-            return Ok(child(Arc::clone(&caller.0), run, spec.label, Some(Box::new(spec.details)), place));
+            return child(Arc::clone(&caller.0), run, spec.label, Some(Box::new(spec.details)), place);
         }
 
         let mut details = spec.details;
@@ -342,7 +334,7 @@ impl RunSpec {
             hub,
         });
         let span = root(run, spec.label, &mut details, inherited, above);
-        Ok(StartedSpan { span, input: details.input_payload(), links: details.links })
+        StartedSpan { span, input: details.input_payload(), links: details.links }
     }
 }
 
@@ -360,11 +352,13 @@ pub(super) struct Above {
 /// The root span of a run.
 pub(super) fn root(
     run: Arc<Run>,
-    label: Label,
+    mut label: Label,
     details: &mut Details,
     inherited: Attrs,
     above: Above,
 ) -> Arc<Span> {
+    label.redact(&run.hub.redactor);
+    redaction::tags(&run.hub.redactor, &mut details.tags);
     let (id, seq) = details.continues.unwrap_or_else(|| (SpanId::random(), 0));
     let own = std::mem::take(&mut details.attrs);
     let attrs = if own.is_empty() {
@@ -386,6 +380,7 @@ pub(super) fn root(
         parent_trace_id: above.parent_trace_id,
         label,
         started: Moment::now(),
+        hands_attrs_down: run.lazy_root.is_none() && are_handed_down(&attrs),
         attrs,
         tags: std::mem::take(&mut details.tags),
         attempt: details.attempt,
@@ -399,24 +394,28 @@ pub(super) fn root(
         ends_elsewhere: AtomicBool::new(false),
         place: above.place,
         failures: Failures::default(),
-        late_attrs: Mutex::default(),
-        tracing: Mutex::default(),
+        late_attrs: Seldom::default(),
+        tracing: Seldom::default(),
         run,
     })
 }
 
 impl Span {
-    /// The attributes of a child: this span's and its own. What has a meaning for one span alone is not handed
-    /// down.
-    fn attrs_with(&self, own: Option<&mut Vec<(Text, Text)>>) -> Attrs {
+    /// The attributes of a child, this span's and its own, and whether it hands all of them down: what has a meaning for one span
+    /// alone is not.
+    fn attrs_with(&self, own: Option<&mut Vec<(Text, Text)>>) -> (Attrs, bool) {
         let own = own.map(std::mem::take).unwrap_or_default();
-        if own.is_empty() && !self.attrs().iter().any(|(key, _)| is_of_one_span(key)) {
-            return self.attrs().clone();
+        if own.is_empty() && (self.hands_attrs_down || are_handed_down(self.attrs())) {
+            return (self.attrs().clone(), true);
         }
         let own = redaction::attrs(&self.run.hub.redactor, &own.into_iter().collect());
         let inherited = self.attrs().iter().filter(|(key, _)| !is_of_one_span(key));
-        inherited.chain(own.iter()).cloned().collect()
+        (inherited.chain(own.iter()).cloned().collect(), are_handed_down(&own))
     }
+}
+
+fn are_handed_down(attrs: &Attrs) -> bool {
+    !attrs.iter().any(|(key, _)| is_of_one_span(key))
 }
 
 fn is_of_one_span(key: &str) -> bool {

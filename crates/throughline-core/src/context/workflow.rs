@@ -31,7 +31,7 @@ impl Workflow {
     pub(super) fn child(parent: &TraceContext, name: Text) -> Self {
         let mut workflow = Self::new(Arc::clone(&parent.0.run.hub), name);
         workflow.0.own_trace = true;
-        workflow.0.caller = Some(TraceContext(super::current::parent_for(&parent.0)));
+        workflow.0.caller = Some(TraceContext(super::current::parent_for(Arc::clone(&parent.0))));
         workflow
     }
 

@@ -76,6 +76,7 @@ impl Condition {
     }
 
     /// It took what it was given.
+    #[inline]
     pub(crate) fn went_well(&self) {
         if self.panics_in_a_row.load(Ordering::Relaxed) > 0 {
             self.panics_in_a_row.store(0, Ordering::Relaxed);

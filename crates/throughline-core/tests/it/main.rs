@@ -28,6 +28,7 @@ mod outage;
 mod prepared;
 mod query;
 mod recovery;
+mod redacted;
 mod remote;
 mod request;
 mod saga;
