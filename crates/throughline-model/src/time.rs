@@ -147,23 +147,23 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
-/// One reading of the monotonic clock: it gives both the timestamp of an event and, against another reading,
-/// a duration, so that a step costs two clock reads.
+/// One reading of the monotonic clock, in nanoseconds since the first one: it gives both the timestamp of an event and, against
+/// another reading, a duration, so that a step costs two clock reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Moment(Instant);
+pub struct Moment(u64);
 
 impl Moment {
     /// Now.
     #[inline]
     pub fn now() -> Self {
-        Self(Instant::now())
+        Self(Clock::get().nanos())
     }
 
     /// The moment by the process-wide clock that never goes back.
     #[inline]
     pub fn timestamp(self) -> Timestamp {
         let clock = Clock::get();
-        let elapsed = self.0.saturating_duration_since(clock.anchor).as_micros() as i64;
+        let elapsed = (self.0 / 1_000) as i64;
         if elapsed >= clock.next_resync.load(Ordering::Relaxed) {
             clock.resync(elapsed);
         }
@@ -173,7 +173,7 @@ impl Moment {
     /// Microseconds from an earlier reading to this one; zero if that was later.
     #[inline]
     pub fn micros_since(self, earlier: Self) -> u64 {
-        self.0.saturating_duration_since(earlier.0).as_micros() as u64
+        self.0.saturating_sub(earlier.0) / 1_000
     }
 }
 
@@ -198,6 +198,13 @@ impl Clock {
             offset: AtomicI64::new(wall_micros()),
             next_resync: AtomicI64::new(Self::RESYNC_INTERVAL),
         })
+    }
+
+    #[inline]
+    fn nanos(&self) -> u64 {
+        let elapsed = self.anchor.elapsed();
+        // These are enough for 584 years.
+        elapsed.as_secs().wrapping_mul(1_000_000_000).wrapping_add(u64::from(elapsed.subsec_nanos()))
     }
 
     #[cold]
