@@ -60,14 +60,14 @@ pub(crate) fn places<'t>(bytes: &'t [u8], is: impl Fn(u8) -> bool + 't) -> impl 
     })
 }
 
-/// Whether some bytes in a row are what is asked for, anywhere in a text: a window has as many as begin in a block, 15 more than
+/// Whether some bytes in a row are what is asked for, anywhere in a text: a window has as many as begin in a block, 31 more than
 /// are in a row. It must not ask for zeros, which are behind the end of a short text.
 #[inline]
 pub(crate) fn any_in_row<const ROW: usize, const WINDOW: usize>(
     text: &[u8],
     is: impl Fn([u8; ROW]) -> bool,
 ) -> bool {
-    const { assert!(WINDOW == ROW + 15) };
+    const { assert!(WINDOW == ROW + BLOCK - 1) };
     let Some(last) = text.last_chunk() else {
         let mut window = [0; WINDOW];
         window[..text.len()].copy_from_slice(text);
@@ -78,21 +78,21 @@ pub(crate) fn any_in_row<const ROW: usize, const WINDOW: usize>(
         if any_in_window::<ROW, WINDOW>(window, &is) {
             return true;
         }
-        rest = &rest[16..];
+        rest = &rest[BLOCK..];
     }
     // It begins within the one before.
     any_in_window::<ROW, WINDOW>(last, &is)
 }
 
 /// The same in a window.
-// On its own the compiler makes vector code of it, about 20 instructions.
+// On its own the compiler makes vector code of it, about 40 instructions.
 #[inline(never)]
 fn any_in_window<const ROW: usize, const WINDOW: usize>(
     window: &[u8; WINDOW],
     is: &impl Fn([u8; ROW]) -> bool,
 ) -> bool {
     let mut any = false;
-    for at in 0..16 {
+    for at in 0..BLOCK {
         any |= is(std::array::from_fn(|place| window[at + place]));
     }
     any
@@ -186,10 +186,10 @@ mod tests {
             for place in 0..len {
                 let mut text = vec![b'.'; len];
                 text[place..len.min(place + 3)].copy_from_slice(&b"abc"[..len.min(place + 3) - place]);
-                let has_three = any_in_row::<3, 18>(&text, |[one, two, three]| {
+                let has_three = any_in_row::<3, 34>(&text, |[one, two, three]| {
                     (one == b'a') & (two == b'b') & (three == b'c')
                 });
-                let has_four = any_in_row::<4, 19>(&text, |[one, two, three, four]| {
+                let has_four = any_in_row::<4, 35>(&text, |[one, two, three, four]| {
                     (one == b'a') & (two == b'b') & (three == b'c') & (four == b'.')
                 });
                 assert_eq!((has_three, has_four), (place + 3 <= len, place + 4 <= len), "{len} {place}");

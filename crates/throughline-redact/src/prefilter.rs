@@ -141,7 +141,7 @@ impl Prefilter {
         let any = classes(bytes);
         // Whatever else is looked for takes another look at the bytes, where it may be at all. Most texts have words alone.
         let mut found = any & (AT | ASSIGN | ANGLE | DISGUISE | BRACKET | CELL | OPEN);
-        if any & (DIGIT | DASH | QUOTE | COMMA | ASSIGN) != 0 {
+        if any & (DIGIT | DASH | QUOTE | NEW_LINE | ASSIGN) != 0 {
             found |= of_signs(bytes, any);
         }
         // Of the other commands with a secret, some begin a line, and one is the address of a database.
@@ -168,6 +168,12 @@ impl Prefilter {
     pub(crate) fn is_clean(self) -> bool {
         // Marks are no hits, and are looked out for only where there may be hits.
         self.0 & !BRACKET == 0
+    }
+
+    /// Whether anything may be in the text beside numbers, tokens, addresses and what stands before a sign.
+    pub(crate) fn has_rare(self) -> bool {
+        const COMMON: u32 = DIGIT | TOKEN | B | AT | ASSIGN | BRACKET | DISGUISE;
+        self.0 & !COMMON != 0
     }
 
     /// Cards, accounts, social security.
@@ -333,7 +339,7 @@ fn of_signs(bytes: &[u8], any: u32) -> u32 {
 
 /// Whether ` is ` or the end of `password ` is in a text.
 fn may_say(bytes: &[u8]) -> bool {
-    any_in_row::<4, 19>(bytes, |[one, two, three, four]| {
+    any_in_row::<4, 35>(bytes, |[one, two, three, four]| {
         let is = (one == b' ') & (two == b'i') & (three == b's');
         let word = (one == b'o') & (two == b'r') & (three == b'd');
         (is | word) & (four == b' ')
@@ -349,7 +355,7 @@ fn digits(bytes: &[u8]) -> usize {
 
 /// Two dashes side by side, a dash after a space and before a letter, as in flags, and one as in `Private-Lines`.
 fn dashes(bytes: &[u8], any: u32) -> u32 {
-    let may_be_flag = any_in_row::<3, 18>(bytes, |[before, dash, after]| {
+    let may_be_flag = any_in_row::<3, 34>(bytes, |[before, dash, after]| {
         let is_letter = (after | 0x20).wrapping_sub(b'a') < 26;
         (dash == b'-') & ((before == b'-') | (after == b'-') | ((before == b' ') & is_letter))
     });
@@ -366,7 +372,7 @@ fn dashes(bytes: &[u8], any: u32) -> u32 {
     // A colon follows.
     let may_be_putty = any & ASSIGN != 0;
     if may_be_putty
-        && any_in_row::<3, 18>(bytes, |[before, dash, after]| {
+        && any_in_row::<3, 34>(bytes, |[before, dash, after]| {
             (before == b'e') & (dash == b'-') & (after == b'L')
         })
     {
@@ -392,7 +398,7 @@ fn quotes_command(bytes: &[u8]) -> bool {
 
 /// Whether `bea` or `bas` is in the text.
 fn may_name_scheme(bytes: &[u8]) -> bool {
-    any_in_row::<3, 18>(bytes, |letters| {
+    any_in_row::<3, 34>(bytes, |letters| {
         let [one, two, three] = letters.map(|letter| letter | 0x20);
         let ends = ((two == b'e') & (three == b'a')) | ((two == b'a') & (three == b's'));
         (one == b'b') & ends

@@ -56,6 +56,9 @@ impl<'s> Found<'s> {
 
     /// The hits in order, those that overlap made one under the mark of the first.
     fn merged(mut self) -> Vec<(Range<usize>, &'s str)> {
+        if self.hits.len() < 2 {
+            return self.hits;
+        }
         self.hits.sort_by_key(|(hit, _)| (hit.start, std::cmp::Reverse(hit.end)));
         self.hits.dedup_by(|(later, _), (kept, _)| {
             let overlaps = later.start < kept.end;
@@ -83,6 +86,8 @@ pub(crate) struct Scanner {
     pub(crate) marks: Marks,
     pub(crate) counts: Counts,
     choice: Choice,
+    /// Whether there is more to look for than the standard: patterns, or shapes by choice.
+    has_more: bool,
     /// Whether nothing is looked for.
     pub(crate) is_off: bool,
 }
@@ -91,7 +96,8 @@ impl Scanner {
     pub(crate) fn new(keys: Arc<Keys>, patterns: Vec<Pattern>, choice: Choice, is_off: bool) -> Self {
         let marks = Marks::of(patterns.iter().map(|pattern| pattern.mark.clone()).collect());
         let counts = Counts::of(&marks.own);
-        Self { keys, patterns, marks, counts, choice, is_off }
+        let has_more = !patterns.is_empty() || choice.has_shapes();
+        Self { keys, patterns, marks, counts, choice, has_more, is_off }
     }
 
     /// Whether personal data is left alone.
@@ -130,8 +136,7 @@ impl Scanner {
     /// Whether a text is clean at a glance.
     #[inline]
     fn is_clean(&self, text: &str, prefilter: Prefilter) -> bool {
-        let looks_further = !self.patterns.is_empty() || self.choice.has_shapes();
-        self.is_off || ((prefilter.is_clean() || is_id_or_moment(text)) && !looks_further)
+        self.is_off || ((prefilter.is_clean() || is_id_or_moment(text)) && !self.has_more)
     }
 
     fn replace<'a>(&self, text: &'a str, prefilter: Prefilter, reading: Reading) -> Cow<'a, str> {
@@ -293,52 +298,59 @@ impl Scanner {
         if prefilter.assignments() {
             assign::find(text, &self.keys, reading, &mut found);
         }
+        if prefilter.has_rare() || self.has_more {
+            self.find_rare(text, prefilter, &mut found);
+        }
+        found.merged()
+    }
+
+    /// Finds what few texts may have.
+    fn find_rare<'s>(&'s self, text: &str, prefilter: Prefilter, found: &mut Found<'s>) {
         if prefilter.putty() {
-            armour::find_putty(text, &mut found);
+            armour::find_putty(text, found);
         }
         if prefilter.elements() {
-            elements::find(text, &self.keys, &mut found);
-            pairs::find_elements(text, &self.keys, &mut found);
+            elements::find(text, &self.keys, found);
+            pairs::find_elements(text, &self.keys, found);
         }
         if prefilter.dashes() {
-            armour::find(text, &mut found);
+            armour::find(text, found);
         }
         if prefilter.flags() {
-            elements::find_flags(text, &self.keys, &mut found);
+            elements::find_flags(text, &self.keys, found);
         }
         if prefilter.quotes() {
-            pairs::find_beside(text, &self.keys, &mut found);
+            pairs::find_beside(text, &self.keys, found);
         }
         if prefilter.tuples() {
-            pairs::find_tuples(text, &self.keys, &mut found);
+            pairs::find_tuples(text, &self.keys, found);
         }
         if prefilter.calls() {
-            pairs::find_debug(text, &self.keys, &mut found);
+            pairs::find_debug(text, &self.keys, found);
         }
         if prefilter.tables() {
-            tables::find(text, &self.keys, &mut found);
+            tables::find(text, &self.keys, found);
         }
         if prefilter.passwords() {
-            programs::find_passwords(text, &mut found);
+            programs::find_passwords(text, found);
         }
         if prefilter.codes() {
-            programs::find_said(text, &self.keys, &mut found);
+            programs::find_said(text, &self.keys, found);
         }
         if prefilter.commands() {
-            programs::find(text, &self.keys, &mut found);
+            programs::find(text, &self.keys, found);
         }
         if prefilter.paths() {
-            paths::find(text, &self.keys, &mut found);
+            paths::find(text, &self.keys, found);
         }
         if self.choice.has_shapes() {
-            shapes::find(text, self.choice, &mut found);
+            shapes::find(text, self.choice, found);
         }
         for pattern in &self.patterns {
             for hit in pattern.regex.find_iter(text).filter(|hit| !hit.is_empty()) {
                 found.push(hit.range(), &pattern.mark);
             }
         }
-        found.merged()
     }
 }
 
