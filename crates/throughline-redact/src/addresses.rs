@@ -45,14 +45,31 @@ fn is_repository(bytes: &[u8], domain_end: usize) -> bool {
     bytes.get(domain_end) == Some(&b':') && bytes.get(path) == Some(&b'/')
 }
 
+/// What a byte may be a part of: what stands before the `@`, or a label of a domain.
+const KINDS: [u8; 256] = {
+    let mut kinds = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        kinds[byte] = match byte as u8 {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | 0x80.. => LOCAL | LABEL,
+            b'.' | b'_' | b'%' | b'+' => LOCAL,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    kinds
+};
+const LOCAL: u8 = 1;
+const LABEL: u8 = 1 << 1;
+
 fn is_local(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'%' | b'+' | b'-') || !byte.is_ascii()
+    KINDS[usize::from(byte)] & LOCAL != 0
 }
 
 /// How long the domain at the start is: labels with dots between, the last of which is no number; 0 if there is
 /// none.
 fn domain_end(bytes: &[u8]) -> usize {
-    let is_label = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || !byte.is_ascii();
+    let is_label = |byte: u8| KINDS[usize::from(byte)] & LABEL != 0;
     let is_letter = |byte: u8| byte.is_ascii_alphabetic() || !byte.is_ascii();
     let (mut label, mut end) = (0, 0);
     loop {

@@ -26,7 +26,8 @@ impl Counts {
 
     /// Counts a mark.
     pub(crate) fn add(&self, mark: &str) {
-        let mark = mark.trim_matches(['"', '\\']);
+        // Most marks stand in no quotes.
+        let mark = if mark.starts_with('[') { mark } else { mark.trim_matches(['"', '\\']) };
         let standard =
             || marker::STANDARD.iter().position(|known| *known == mark).map(|place| &self.standard[place]);
         let own = || self.own.iter().find(|(known, _)| known == mark).map(|(_, count)| count);

@@ -44,6 +44,17 @@ const LENGTHS: [u8; 26 * 26] = {
     lengths
 };
 
+/// Letters and digits.
+const IS_PART: [bool; 256] = {
+    let mut is_part = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        is_part[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    is_part
+};
+
 /// Where the account number lies whose check digits start here: the country stands before them.
 #[inline]
 pub(crate) fn around(bytes: &[u8], check_digits: usize) -> Option<Range<usize>> {
@@ -70,17 +81,17 @@ fn iban(bytes: &[u8], length: usize) -> Option<usize> {
     let mut iban = [0; LONGEST];
     let (mut len, mut end, mut grouped) = (0, 0, false);
     while len < length {
-        match bytes.get(end..)? {
-            [byte, ..] if byte.is_ascii_alphanumeric() => {
-                iban[len] = *byte;
-                len += 1;
-                end += 1;
+        let byte = *bytes.get(end)?;
+        end += 1;
+        if IS_PART[usize::from(byte)] {
+            iban[len] = byte;
+            len += 1;
+        } else {
+            let joins = len > 0 && bytes.get(end).is_some_and(|next| IS_PART[usize::from(*next)]);
+            if !(joins && matches!(byte, b' ' | b'-')) {
+                return None;
             }
-            [b' ' | b'-', byte, ..] if len > 0 && byte.is_ascii_alphanumeric() => {
-                grouped = true;
-                end += 1;
-            }
-            _ => return None,
+            grouped = true;
         }
     }
     let iban = &mut iban[..length];

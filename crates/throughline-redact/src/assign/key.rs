@@ -84,8 +84,8 @@ pub(super) fn names_nothing(text: &str, from: usize, operator: &Operator, keys: 
     let is_parameter = matches!(before, Some(b'?' | b'&' | b'#'));
     // `password: Option<String> = "x"`
     let may_declare = || {
-        let value = run_end(bytes, operator.end, |byte| byte == b' ');
-        !operator.is_colon && matches!(bytes.get(value), Some(b'"' | b'\'' | b'`' | b'\\' | b'S'))
+        let value = || run_end(bytes, operator.end, |byte| byte == b' ');
+        !operator.is_colon && matches!(bytes.get(value()), Some(b'"' | b'\'' | b'`' | b'\\' | b'S'))
     };
     let may_end_phrase = || operator.is_colon && before == Some(b' ') && keys.may_end_phrase(name);
     let says_something = || Holder::of(name).is_some() || keys.classify_name(name).is_some();
