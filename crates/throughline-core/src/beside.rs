@@ -82,7 +82,11 @@ pub async fn add_children(
             let ask = format!("throughline why {id}{}", place.unwrap_or_default());
             let last = last_event_of_cause(reader, &at).await?;
             explanation.add_child(&at, last.as_ref().map(TraceEvent::id), &name, &ask);
-            let Some(next) = last.as_ref().and_then(failed_elsewhere) else { break };
+            let next = match last.as_ref().and_then(failed_elsewhere) {
+                Some(next) => Some(next),
+                None => failed_child(reader, &at).await?,
+            };
+            let Some(next) = next else { break };
             let Some(next) = reader.run(next).await? else { break };
             name = format!("{} of {name}", name_of(&next));
             at = next;
@@ -104,6 +108,15 @@ fn name_of(run: &RunSummary) -> String {
 fn failed_elsewhere(end: &TraceEvent) -> Option<TraceId> {
     let links = end.links.iter().filter(|link| link.rel == Relation::FailedBy);
     links.filter_map(|link| link.trace_id).find(|trace| *trace != end.trace_id)
+}
+
+/// The last run that says that this one caused it, and that failed.
+async fn failed_child(reader: &dyn TraceReader, run: &RunSummary) -> Result<Option<TraceId>, ReadError> {
+    let scope = Scope::all().since(run.started.minus(CLOCKS));
+    let caused =
+        Filter::new().scope(scope).outcome(Status::Failed).attr(attrs::CAUSED_BY, run.trace_id.to_string());
+    let found = reader.runs_without_causes(&caused, &Page::first(1)).await?;
+    Ok(found.items.first().map(|child| child.trace_id).filter(|child| *child != run.trace_id))
 }
 
 /// The event with which the cause of a run ended; `None` if it is not among the first so many.

@@ -89,6 +89,17 @@ pub(crate) fn is_in_token(byte: u8) -> bool {
 const BEGIN_TEXT: [&[u8]; 6] =
     [b"ENV ", b"machine ", b"setenv ", b"setx ", b"aws configure set ", b"npm config set "];
 
+/// The bytes that one of them begins with.
+const BEGINS: [bool; 256] = {
+    let mut begins = [false; 256];
+    let mut command = 0;
+    while command < BEGIN_TEXT.len() {
+        begins[BEGIN_TEXT[command][0] as usize] = true;
+        command += 1;
+    }
+    begins
+};
+
 /// What they and the settings of servers have in common where there are more lines: in so few texts the searcher is fastest.
 const IN_LINES: [&str; 15] = [
     "env ",
@@ -408,7 +419,7 @@ fn may_name_scheme(bytes: &[u8]) -> bool {
 /// Whether a text begins with a command that has neither flags nor quotes.
 #[inline]
 fn begins_text(bytes: &[u8]) -> bool {
-    matches!(bytes.first(), Some(b'E' | b'm' | b's' | b'a' | b'n'))
+    bytes.first().is_some_and(|first| BEGINS[usize::from(*first)])
         && BEGIN_TEXT.iter().any(|command| bytes.starts_with(command))
 }
 

@@ -77,6 +77,26 @@ async fn what_failed_in_the_child_of_a_child_is_said_too() {
 }
 
 #[tokio::test]
+async fn what_failed_in_the_child_of_a_child_is_said_though_its_error_was_replaced() {
+    let sandbox = Sandbox::empty();
+    let shop = service(&sandbox, "shop");
+    let run = shop.workflow("order").key("order-1").run(|ctx| async move {
+        let billing = ctx.child_workflow("billing").key("bill-1").run(|ctx| async move {
+            fail(ctx.child_workflow("ledger").key("ledger-1"), "AccessDenied").await;
+            Err::<(), BoxError>("not billed".into())
+        });
+        let _ = billing.await?;
+        Err::<(), BoxError>("not placed".into())
+    });
+    run.await.unwrap().unwrap_err();
+    end(shop).await;
+    let seen = sandbox.see(&["why", "order-1"]);
+    let words = seen.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (_, of_the_ledger) = words.split_once("in child ledger ledger-1 of billing bill-1: ").expect(&seen);
+    assert!(of_the_ledger.starts_with("stage:work error: AccessDenied › throughline why "), "{seen}");
+}
+
+#[tokio::test]
 async fn a_child_in_another_store_is_found_if_that_store_is_named() {
     let sandbox = Sandbox::empty();
     let shop = service(&sandbox, "shop");

@@ -436,6 +436,10 @@ impl<'q> Saying<'q> {
                 "that {} only cleaned up after {name} is a guess from its name: undo with ctx.compensate, or return the error of {name} with its own",
                 last.name
             ),
+            // The error of another process is no source of one here.
+            CauseKind::Error | CauseKind::Panic if is_guess && is_behind_a_call(self.cause) => format!(
+                "that {name} brought it down is a guess from the order of events: let the service answer with its error, and the call end with what it answered"
+            ),
             CauseKind::Error | CauseKind::Panic if is_guess => format!(
                 "that {name} brought it down is a guess from the order of events: return its error, or one with it as source"
             ),
@@ -451,6 +455,16 @@ impl<'q> Saying<'q> {
         };
         self.say(Says::Missing, Certainty::Recorded, text, &[self.cause]);
     }
+}
+
+/// Whether a span is in a service that was called by what it is a part of.
+fn is_behind_a_call(span: Span<'_>) -> bool {
+    let above = std::iter::successors(Some(span), Span::parent);
+    let is_answer = |span: Span<'_>| {
+        let caller = span.parent().filter(|_| span.first_event().event_type == names::HTTP_REQUEST);
+        caller.is_some_and(|caller| caller.first_event().event_type.starts_with(names::DEPENDENCY_PREFIX))
+    };
+    above.into_iter().any(is_answer)
 }
 
 /// Why a decision is to be doubted.
