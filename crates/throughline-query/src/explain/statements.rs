@@ -459,12 +459,12 @@ impl<'q> Saying<'q> {
 
 /// Whether a span is in a service that was called by what it is a part of.
 fn is_behind_a_call(span: Span<'_>) -> bool {
-    let above = std::iter::successors(Some(span), Span::parent);
+    let mut above = std::iter::successors(Some(span), Span::parent);
     let is_answer = |span: Span<'_>| {
         let caller = span.parent().filter(|_| span.first_event().event_type == names::HTTP_REQUEST);
         caller.is_some_and(|caller| caller.first_event().event_type.starts_with(names::DEPENDENCY_PREFIX))
     };
-    above.into_iter().any(is_answer)
+    above.any(is_answer)
 }
 
 /// Why a decision is to be doubted.
