@@ -86,8 +86,6 @@ pub(crate) struct Scanner {
     pub(crate) marks: Marks,
     pub(crate) counts: Counts,
     choice: Choice,
-    /// Whether there is more to look for than the standard: patterns, or shapes by choice.
-    has_more: bool,
     /// Whether nothing is looked for.
     pub(crate) is_off: bool,
 }
@@ -96,8 +94,12 @@ impl Scanner {
     pub(crate) fn new(keys: Arc<Keys>, patterns: Vec<Pattern>, choice: Choice, is_off: bool) -> Self {
         let marks = Marks::of(patterns.iter().map(|pattern| pattern.mark.clone()).collect());
         let counts = Counts::of(&marks.own);
-        let has_more = !patterns.is_empty() || choice.has_shapes();
-        Self { keys, patterns, marks, counts, choice, has_more, is_off }
+        Self { keys, patterns, marks, counts, choice, is_off }
+    }
+
+    /// Whether there is more to look for than the standard: patterns, or shapes by choice.
+    fn has_more(&self) -> bool {
+        !self.patterns.is_empty() || self.choice.has_shapes()
     }
 
     /// Whether personal data is left alone.
@@ -136,7 +138,7 @@ impl Scanner {
     /// Whether a text is clean at a glance.
     #[inline]
     fn is_clean(&self, text: &str, prefilter: Prefilter) -> bool {
-        self.is_off || ((prefilter.is_clean() || is_id_or_moment(text)) && !self.has_more)
+        self.is_off || ((prefilter.is_clean() || is_id_or_moment(text)) && !self.has_more())
     }
 
     fn replace<'a>(&self, text: &'a str, prefilter: Prefilter, reading: Reading) -> Cow<'a, str> {
@@ -298,7 +300,7 @@ impl Scanner {
         if prefilter.assignments() {
             assign::find(text, &self.keys, reading, &mut found);
         }
-        if prefilter.has_rare() || self.has_more {
+        if prefilter.has_rare() || self.has_more() {
             self.find_rare(text, prefilter, &mut found);
         }
         found.merged()

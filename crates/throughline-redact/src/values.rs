@@ -1,13 +1,20 @@
 //! How far the value of a sensitive key extends in text.
 
+mod lines;
+mod tokens;
+
 use std::ops::Range;
 
-use memchr::{memchr, memrchr};
+use memchr::memchr;
 
 use crate::headers::{self, Scheme, scheme};
 use crate::judge::{self, Clause};
 use crate::keys::{Named, SecretKind};
 use crate::tokens::run_end;
+
+pub(crate) use self::lines::next_line;
+use self::lines::{block, line_below, list};
+pub(crate) use self::tokens::{Tokens, token_end};
 
 /// How a value is assigned.
 #[derive(Debug, Clone, Copy, Default)]
@@ -313,98 +320,6 @@ pub(crate) const fn of_bytes(listed: &[u8]) -> [bool; 256] {
     table
 }
 
-/// A block of YAML: after `|` or `>` the lines that are indented more than the key.
-fn block(bytes: &[u8], start: usize) -> Option<Range<usize>> {
-    let header = run_end(bytes, start + 1, |byte| matches!(byte, b'-' | b'+' | b'0'..=b'9'));
-    let line_end = run_end(bytes, header, |byte| matches!(byte, b' ' | b'\r'));
-    if bytes.get(line_end) == Some(&b'\n') { lines_below(bytes, start, line_end + 1) } else { None }
-}
-
-/// A list of YAML, on the lines below the key.
-fn list(text: &str, line_end: usize) -> Option<Range<usize>> {
-    let bytes = text.as_bytes();
-    let first = next_line(bytes, line_end)?;
-    let key = line_start(bytes, line_end);
-    if indent(bytes, first) == indent(bytes, key) && !bytes[key..].trim_ascii_start().starts_with(b"- ") {
-        return list_beside(text, first, key);
-    }
-    if !bytes[run_end(bytes, first, |byte| byte == b' ')..].starts_with(b"- ") {
-        return None;
-    }
-    let near = &bytes[..text.floor_char_boundary(first + LONGEST_LIST)];
-    let value = lines_below(near, line_end, first)?;
-    let items = &text[value.clone()];
-    (items.starts_with("- ") && !items.contains(": ")).then_some(value)
-}
-
-/// A list whose dashes stand below the key.
-fn list_beside(text: &str, first: usize, key: usize) -> Option<Range<usize>> {
-    let bytes = text.as_bytes();
-    let near = &bytes[..text.floor_char_boundary(first + LONGEST_LIST)];
-    let (start, mut line, mut end) = (indent(near, key) + first, first, first);
-    while near[run_end(near, line, |byte| byte == b' ')..].starts_with(b"- ")
-        && indent(near, line) == indent(near, key)
-    {
-        end = run_end(near, line, |byte| byte != b'\n');
-        line = end + 1;
-        if line >= near.len() {
-            break;
-        }
-    }
-    let items = text.get(start..end.max(start))?.trim_ascii_end();
-    (!items.is_empty() && !items.contains(": ")).then_some(start..start + items.len())
-}
-
-/// A value of YAML that is alone on the line below its key.
-fn line_below(text: &str, line_end: usize) -> Option<Range<usize>> {
-    let bytes = text.as_bytes();
-    let first = next_line(bytes, line_end)?;
-    if indent(bytes, first) <= indent(bytes, line_start(bytes, line_end)) {
-        return None;
-    }
-    let start = run_end(bytes, first, |byte| byte == b' ');
-    let end = run_end(&bytes[..bytes.len().min(start + LONGEST_LIST)], start, |byte| byte != b'\n');
-    let line = text.get(start..end)?.trim_ascii_end();
-    let said = line.trim_matches(['"', '\'']);
-    let is_quoted = said.len() + 2 == line.len();
-    let is_secret = judge::looks_secret(said) && !said.contains([':', '(', '[', '{', '<', ';', ' ', ',']);
-    let is_value =
-        if is_quoted { !judge::is_placeholder(said) && !judge::is_template(said) } else { is_secret };
-    let inner = start + usize::from(is_quoted);
-    (is_value && !said.is_empty()).then_some(inner..inner + said.len())
-}
-
-/// Where the line starts that this is in.
-fn line_start(bytes: &[u8], at: usize) -> usize {
-    memrchr(b'\n', &bytes[..at]).map_or(0, |before| before + 1)
-}
-
-/// The lines from here on that are indented more than the line before.
-pub(crate) fn lines_below(bytes: &[u8], key: usize, first: usize) -> Option<Range<usize>> {
-    let indent = indent(bytes, line_start(bytes, key));
-    let start = run_end(bytes, first, |byte| byte == b' ');
-    if start - first <= indent {
-        return None;
-    }
-    let mut end = first;
-    while end < bytes.len() && self::indent(bytes, end) > indent {
-        end = next_line(bytes, end).unwrap_or(bytes.len());
-    }
-    let kept = bytes[start..end.max(start)].trim_ascii_end().len();
-    (kept > 0).then_some(start..start + kept)
-}
-
-/// How far the line that starts here is indented; the dash of a list is a part of that.
-fn indent(bytes: &[u8], line: usize) -> usize {
-    run_end(bytes, line, |byte| byte == b' ') - line
-}
-
-/// Where the line after this one starts, if there is one.
-pub(crate) fn next_line(bytes: &[u8], at: usize) -> Option<usize> {
-    let end = run_end(bytes, at, |byte| byte != b'\n');
-    (end < bytes.len()).then_some(end + 1)
-}
-
 /// A value without quotes or brackets.
 fn bare(text: &str, start: usize, named: Named, sign: Sign, tokens: &mut Tokens) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
@@ -627,70 +542,6 @@ fn after_equals(text: &str, start: usize, token: usize, named: Named, sign: Sign
         _ => false,
     };
     (!keeps).then_some(start..end)
-}
-
-/// What may end a value without white space; all other bytes belong to it.
-const MAY_END: [bool; 256] = of_bytes(b"&;<>\"'`, \t\n\r\x0c");
-
-/// Where values without white space end in one text: what was read for one key is not read again for the next key in it.
-#[derive(Debug, Default)]
-pub(crate) struct Tokens {
-    read: Range<usize>,
-    /// Where what was read ends without what closes the text around.
-    end: usize,
-}
-
-impl Tokens {
-    /// As [`token_end`].
-    fn end(&mut self, bytes: &[u8], start: usize) -> usize {
-        if !self.read.contains(&start) {
-            self.read = start..raw_end(bytes, start);
-            self.end = kept_end(bytes, self.read.clone());
-        }
-        // A blank belongs to a value only behind a backslash.
-        if matches!(bytes.get(start), Some(b' ' | b'\n')) { start } else { self.end.max(start) }
-    }
-}
-
-/// Where a value without white space ends.
-pub(crate) fn token_end(bytes: &[u8], start: usize) -> usize {
-    kept_end(bytes, start..raw_end(bytes, start))
-}
-
-/// Where it ends with what closes the text around.
-fn raw_end(bytes: &[u8], start: usize) -> usize {
-    let mut end = start;
-    loop {
-        end = run_end(bytes, end, |byte| !MAY_END[usize::from(byte)]);
-        let Some(&byte) = bytes.get(end) else { break };
-        let next = bytes.get(end + 1);
-        let stops = match byte {
-            b'"' | b'\'' | b'`' => !next.is_some_and(u8::is_ascii_alphanumeric),
-            // A comma may be a part of a password, unless another key follows.
-            b',' => {
-                let name = run_end(bytes, end + 1, |byte| {
-                    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
-                });
-                name == end + 1 || matches!(bytes.get(name), Some(b'=' | b':'))
-            }
-            // `hun\ ter2`, and a line that is continued.
-            b' ' | b'\n' => end == start || bytes[end - 1] != b'\\',
-            _ => true,
-        };
-        if stops {
-            break;
-        }
-        end += 1;
-    }
-    end.min(bytes.len())
-}
-
-/// What closes the text around is no part of the value.
-fn kept_end(bytes: &[u8], read: Range<usize>) -> usize {
-    let kept = bytes[read.clone()]
-        .iter()
-        .rposition(|byte| !matches!(byte, b')' | b']' | b'}' | b',' | b'.' | b':' | b'\\'));
-    read.start + kept.map_or(0, |last| last + 1)
 }
 
 /// Where a value of several words ends.

@@ -93,10 +93,14 @@ pub(super) async fn run(args: &StatsArgs, store: &Store, screen: &mut Screen) ->
         return Ok(answer);
     }
     if answer == Answer::No {
+        let none = match args.scope.is_all() {
+            true => "no run in the store has ended",
+            false => "no run in this time range has ended; try an earlier --since",
+        };
         return Err(match note_on_uncounted(uncounted) {
-            Some(note) => CliError::NotFound(format!("no run in the store has ended; {note}")),
             None if args.scope.is_all() => nothing_here(store),
-            None => CliError::NotFound("no run in this time range has ended; try an earlier --since".into()),
+            None => CliError::NotFound(none.to_owned()),
+            Some(note) => CliError::NotFound(format!("{none}; {note}")),
         });
     }
     show(&stats, args.limit, screen)?;

@@ -7,6 +7,11 @@ use throughline_sqlite::SqliteStore;
 use crate::sandbox::Sandbox;
 use crate::services::{end, fail, service, stay};
 
+/// A page without the ends of its lines, which depend on its width.
+fn in_one_line(page: &str) -> String {
+    page.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 #[tokio::test]
 async fn a_failed_run_is_compared_with_the_last_good_runs_of_its_workflow() {
     let sandbox = Sandbox::empty();
@@ -44,7 +49,7 @@ async fn what_failed_in_a_child_with_a_trace_of_its_own_is_said_with_the_command
     run.await.unwrap().unwrap_err();
     end(shop).await;
     let seen = sandbox.see(&["why", "order-1"]);
-    let words = seen.split_whitespace().collect::<Vec<_>>().join(" ");
+    let words = in_one_line(&seen);
     assert!(words.contains("in child export-ledger export-1: dependency:s3"), "{seen}");
     assert!(words.contains("AccessDenied › throughline why "), "{seen}");
     let back = sandbox.see(&["why", "export-1"]);
@@ -67,7 +72,7 @@ async fn what_failed_in_the_child_of_a_child_is_said_too() {
     run.await.unwrap().unwrap_err();
     end(shop).await;
     let seen = sandbox.see(&["why", "order-1"]);
-    let words = seen.split_whitespace().collect::<Vec<_>>().join(" ");
+    let words = in_one_line(&seen);
     assert!(words.contains("in child billing bill-1: "), "{seen}");
     let (_, of_the_ledger) = words.split_once("in child ledger ledger-1 of billing bill-1: ").expect(&seen);
     assert!(of_the_ledger.starts_with("dependency:s3 ledger error: AccessDenied"), "{seen}");
@@ -91,7 +96,7 @@ async fn what_failed_in_the_child_of_a_child_is_said_though_its_error_was_replac
     run.await.unwrap().unwrap_err();
     end(shop).await;
     let seen = sandbox.see(&["why", "order-1"]);
-    let words = seen.split_whitespace().collect::<Vec<_>>().join(" ");
+    let words = in_one_line(&seen);
     let (_, of_the_ledger) = words.split_once("in child ledger ledger-1 of billing bill-1: ").expect(&seen);
     assert!(of_the_ledger.starts_with("stage:work error: AccessDenied › throughline why "), "{seen}");
 }
@@ -113,7 +118,7 @@ async fn a_child_in_another_store_is_found_if_that_store_is_named() {
     let seen = sandbox.see(&["why", "order-1", "--also", "sqlite:billing.db"]);
     sandbox.write("billing.txt", "sqlite:billing.db\n");
     assert_eq!(sandbox.see(&["why", "order-1", "--also-file", "billing.txt"]), seen);
-    let words = seen.split_whitespace().collect::<Vec<_>>().join(" ");
+    let words = in_one_line(&seen);
     assert!(words.contains("in child invoice invoice-1: stage:work"), "{seen}");
     let (_, command) = words.split_once("› throughline ").unwrap();
     let command: Vec<&str> = command.split(' ').take(4).collect();
@@ -186,7 +191,7 @@ async fn a_run_that_caused_another_one_is_found_in_another_store_too() {
     assert!(alone.contains("which is not in this store"), "{alone}");
     let seen =
         sandbox.see(&["why", "invoice-1", "--store", "sqlite:billing.db", "--also", "sqlite:traces.db"]);
-    let words = seen.split_whitespace().collect::<Vec<_>>().join(" ");
+    let words = in_one_line(&seen);
     assert!(words.contains("caused by order-1 (failed): throughline why "), "{seen}");
     let (_, command) = words.split_once("(failed): throughline ").unwrap();
     let command: Vec<&str> = command.split(' ').take(4).collect();
@@ -212,7 +217,7 @@ fn a_run_that_another_one_says_it_began_is_its_child_whatever_it_says_itself() {
     sandbox.write("events.jsonl", lines.join("\n"));
     sandbox.json(&["import", "events.jsonl"]);
     let seen = sandbox.see(&["why", "order-1"]);
-    let words = seen.split_whitespace().collect::<Vec<_>>().join(" ");
+    let words = in_one_line(&seen);
     assert!(words.contains("in child invoice invoice-1: stage:address AddressError: no address"), "{seen}");
 }
 
@@ -228,7 +233,7 @@ async fn a_run_that_is_running_says_where_it_is_and_for_how_long() {
     .unwrap();
     let open = stay(shop.workflow("order").key("order-2")).await;
     let seen = sandbox.see(&["why", "order-2"]);
-    let words = seen.split_whitespace().collect::<Vec<_>>().join(" ");
+    let words = in_one_line(&seen);
     assert!(words.contains("● order is running, now at stage:wait; it has been running for "), "{seen}");
     assert!(words.contains("stage:wait has been at work for "), "{seen}");
     assert!(words.contains("Where it is ● workflow:order running"), "{seen}");
@@ -328,7 +333,7 @@ async fn an_interrupted_run_names_the_process_that_died() {
     end(shop).await;
     let seen = sandbox.see(&["why", "order-1"]);
     assert!(seen.contains("the process died in stage:wait"), "{seen}");
-    let seen = seen.split_whitespace().collect::<Vec<_>>().join(" ");
+    let seen = in_one_line(&seen);
     assert!(seen.contains("its process died about") && seen.contains("it can be resumed"), "{seen}");
     assert!(seen.contains(&format!("pid {}", std::process::id())), "{seen}");
 }

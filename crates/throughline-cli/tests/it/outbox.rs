@@ -51,6 +51,12 @@ async fn what_waits_in_an_outbox_is_explained_without_its_store_and_with_it() {
         stats.stderr,
         "throughline: no run in the store has ended; 2 events wait in the outbox and are not counted\n"
     );
+    let stats = sandbox.run(&["stats", "--since", "1h", "--outbox", outbox]);
+    assert!(
+        stats.stderr.contains("in this time range has ended; try an earlier --since; 2 events wait"),
+        "{}",
+        stats.stderr
+    );
     let decisions = sandbox.run(&["decisions", "--outbox", outbox]);
     assert!(
         decisions.stderr.ends_with("made a decision; 2 events wait in the outbox and are not counted\n"),

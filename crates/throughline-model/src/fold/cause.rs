@@ -11,9 +11,9 @@
 //! 5. If none agrees, a failure after which no other work began was the reason if the error is vague or missing; if work
 //!    beside it was cancelled because of it; if the error [echoes](echoes) it; or, unless the error
 //!    [says enough](Causes::say_enough) by itself, if that names the step, or if the failure is that of a saga or a workflow,
-//!    of what a service did for a call to it, a panic, or of what was tried several times and never succeeded. A vague error that names a failed step means that one;
-//!    if only the aftermath of another failure failed last, it means the other one; else the first of several is found, and
-//!    the others are [as likely](Causes::as_likely).
+//!    of what a service did for a call to it, a panic, or of what was tried several times and never succeeded. A vague error
+//!    that names a failed step means that one; if only the aftermath of another failure failed last, it means the other one;
+//!    else the first of several is found, and the others are [as likely](Causes::as_likely).
 //! 6. A failure is looked for inside a child whose end was not recorded.
 //! 7. If the error is vague, or says what was done afterwards, so was a failure after which there was only aftermath: cleaning
 //!    up, telling somebody; else the last failure that was not made good by a step of the same name. Of several things that

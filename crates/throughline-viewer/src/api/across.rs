@@ -45,7 +45,7 @@ pub(crate) struct Patterns {
     slowest_stages: Option<Vec<StageTimes>>,
     decisions: Option<Vec<Outcome>>,
     /// Events that wait in an outbox for the store, and are in none of these figures.
-    waiting: Option<u64>,
+    uncounted: Option<u64>,
 }
 
 /// A rate, and how sure it is.
@@ -84,6 +84,8 @@ pub(crate) async fn patterns(
         return Err(ReadError::Unsupported { question: "patterns" }.into());
     };
     let scope = wanted.scope();
+    // Before the store is asked: what leaves the outbox meanwhile is counted, and never left out unsaid.
+    let uncounted = waiting(&state, access).await;
     let (over_time, width) = over_time(analytics, &scope).await?;
     Ok(Json(Patterns {
         failures: supported(analytics.failure_rate(&scope).await)?.map(WithInterval::from),
@@ -93,7 +95,7 @@ pub(crate) async fn patterns(
         hot_spots: supported(analytics.hot_spots(&scope, wanted.limit).await)?,
         slowest_stages: supported(slowest_stages(analytics, &scope, wanted.limit).await)?,
         decisions: supported(decisions(analytics, &scope).await)?,
-        waiting: waiting(&state, access).await,
+        uncounted,
     }))
 }
 

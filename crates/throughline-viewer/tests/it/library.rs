@@ -36,11 +36,11 @@ async fn what_waits_for_a_store_that_is_away_is_told_until_it_is_back() {
     let oldest = outbox["oldest"].as_str().unwrap();
     assert!(oldest.starts_with("20") && oldest.ends_with('Z'), "{oldest}");
     let patterns = server.ask("patterns").await;
-    assert_eq!(patterns["waiting"], outbox["usage"]["events"], "figures say what is not in them");
+    assert_eq!(patterns["uncounted"], outbox["usage"]["events"], "figures say what is not in them");
 
     faults.heal();
     assert!(throughline.flush(PATIENCE).await.is_complete());
-    assert_eq!(server.ask("patterns").await["waiting"], 0);
+    assert_eq!(server.ask("patterns").await["uncounted"], 0);
     assert_eq!(server.ask("library").await["outbox"]["usage"]["events"], 0);
 }
 

@@ -53,7 +53,7 @@ export function Patterns({ route }: { route: Route }) {
         ))}
         {workflow && <a class="pill" href={to('patterns', { since: chosen })}>workflow: <b>{workflow}</b> <span aria-hidden="true">×</span></a>}
       </nav>
-      {answer.value?.waiting ? <Waiting events={answer.value.waiting} /> : null}
+      {answer.value?.uncounted ? <Uncounted events={answer.value.uncounted} /> : null}
       <Shown answer={answer}>
         {(found) =>
           (found.failures?.total ?? 0) === 0 && (found.slowest_stages ?? []).length === 0 ? (
@@ -80,7 +80,7 @@ export function Patterns({ route }: { route: Route }) {
   );
 }
 
-function Waiting({ events }: { events: number }) {
+function Uncounted({ events }: { events: number }) {
   return (
     <p class="notice" role="status">
       <b>{count(events)}</b> {events === 1 ? 'event waits' : 'events wait'} in the outbox for the store and {events === 1 ? 'is' : 'are'} not

@@ -273,7 +273,7 @@ export interface Patterns {
     | { event_type: string; count: number; p50_us: number; p95_us: number; p99_us: number; max_us: number }[]
     | null;
   decisions: { decision: string; choice: string; failed: Rate; interval: [number, number] }[] | null;
-  waiting: number | null;
+  uncounted: number | null;
 }
 
 export interface Took {
