@@ -1,5 +1,7 @@
 //! What caused a failure: the rules of [`throughline_model::fold::Causes`], applied to a query.
 
+use std::borrow::Cow;
+
 use super::{Span, TraceQuery};
 use throughline_model::fold::{self, Found, Ground, SpanFacts};
 use throughline_model::{RunState, Status};
@@ -79,12 +81,12 @@ impl<'q> Causes<'q> {
     }
 
     /// The words of the error of a span, for [`is_called_by_name`](Self::is_called_by_name).
-    pub(super) fn said_by(&self, span: Span<'_>) -> Vec<String> {
+    pub(super) fn said_by(&self, span: Span<'_>) -> Vec<Cow<'q, str>> {
         self.rules.said_by(span.index)
     }
 
     /// Whether an error that has these words calls a span by its name.
-    pub(super) fn is_called_by_name(&self, said: &[String], span: Span<'_>) -> bool {
+    pub(super) fn is_called_by_name(&self, said: &[Cow<'_, str>], span: Span<'_>) -> bool {
         self.rules.is_called_by_name(said, span.index)
     }
 

@@ -162,6 +162,7 @@ body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem
 h1 { font-size: 1.4rem; margin: 0; } h2 { font-size: 1.1rem; margin: 1.6rem 0 .4rem; }
 .sub { color: #5a6675; margin: 0; } .good { color: #16733b; } .bad { color: #b3261e; font-weight: 600; }
 table { border-collapse: collapse; } th, td { text-align: left; padding: .15rem .9rem .15rem 0; vertical-align: top; }
+td { overflow-wrap: anywhere; } .n, .w { white-space: nowrap; }
 th { color: #5a6675; font-weight: 500; } .n { text-align: right; font-variant-numeric: tabular-nums; }
 @media (prefers-color-scheme: dark) { body { background: #14181d; color: #dfe5ec; } .good { color: #5fce8b; } .bad { color: #ff8a80; } }
 ";
@@ -179,26 +180,37 @@ fn write_block(block: &Block, html: &mut String) {
         Block::Facts(facts) => {
             html.push_str("<table>\n");
             for (name, value) in facts {
-                let _ = writeln!(html, "<tr><th>{}</th><td>{}</td></tr>", escaped(name), escaped(value));
+                let (name, text) = (escaped(name), escaped(value));
+                let _ = writeln!(html, "<tr><th>{name}</th><td{}>{text}</td></tr>", class("", value));
             }
             html.push_str("</table>\n");
         }
         Block::Table(head, rows) => {
-            let class = |name: &str| if name.starts_with('>') { " class=\"n\"" } else { "" };
             html.push_str("<table>\n<tr>");
             for name in head {
-                let _ = write!(html, "<th{}>{}</th>", class(name), escaped(name.trim_start_matches('>')));
+                let text = name.trim_start_matches('>');
+                let _ = write!(html, "<th{}>{}</th>", class(name, text), escaped(text));
             }
             html.push_str("</tr>\n");
             for row in rows {
                 html.push_str("<tr>");
                 for (cell, name) in row.iter().zip(head) {
-                    let _ = write!(html, "<td{}>{}</td>", class(name), escaped(cell));
+                    let _ = write!(html, "<td{}>{}</td>", class(name, cell), escaped(cell));
                 }
                 html.push_str("</tr>\n");
             }
             html.push_str("</table>\n");
         }
+    }
+}
+
+/// How a cell is shown: numbers to the right; a key or an id is one word, hyphens or not, unless it is too long for that.
+fn class(column: &str, cell: &str) -> &'static str {
+    const LONG: usize = 40;
+    match () {
+        () if column.starts_with('>') => " class=\"n\"",
+        () if cell.len() <= LONG && !cell.contains(' ') => " class=\"w\"",
+        () => "",
     }
 }
 
@@ -237,7 +249,11 @@ mod tests {
                     ]),
                     Block::Table(
                         vec![">N", "MESSAGE"],
-                        vec![row("1", "<script>alert('x')</script>"), row("1,000", &"long ".repeat(30))],
+                        vec![
+                            row("1", "<script>alert('x')</script>"),
+                            row("2", "loan-4711"),
+                            row("1,000", &"long ".repeat(30)),
+                        ],
                     ),
                 ],
             }],

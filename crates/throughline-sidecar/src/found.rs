@@ -68,7 +68,7 @@ impl From<io::Error> for Fault {
     }
 }
 
-/// What is the matter with one of the logs, told once and not at every look.
+/// What is wrong with one of the logs, told once and not at every look.
 #[derive(Debug, Default)]
 pub(crate) struct Trouble(Option<String>);
 

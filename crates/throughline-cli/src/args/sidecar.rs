@@ -109,7 +109,7 @@ Examples:
   throughline report --logs /logs --history /logs/metrics.jsonl --store sqlite:traces.db
   throughline report --metrics http://app:8080/metrics --html > report.html
 
-Exit code 1: something is the matter: the service is not well or does not answer,
+Exit code 1: there is a problem: the service is not well or does not answer,
 or runs are stuck or were interrupted. Failures and errors that are over are
 listed, but are no reason.")]
 pub(crate) struct ReportArgs {

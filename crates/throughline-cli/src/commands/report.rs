@@ -25,9 +25,9 @@ const MESSAGES: usize = 10;
 struct Report {
     /// When it was made.
     at: Timestamp,
-    /// Whether nothing is the matter.
+    /// Whether there is no problem.
     healthy: bool,
-    /// What is the matter, a sentence each.
+    /// The problems, a sentence each.
     problems: Vec<String>,
     /// What the service says of itself; `null` if it was not asked.
     health: Option<Health>,
@@ -121,14 +121,14 @@ fn history(path: &std::path::Path) -> Result<Vec<Digest>, CliError> {
     if !path.exists() {
         return Ok(Vec::new());
     }
-    // Lines that are torn are those of scrapers that were killed: nothing is the matter with the service.
+    // Lines that are torn are those of scrapers that were killed, and no problem of the service.
     History::new(path, u64::MAX)
         .read(|snapshot| digests.add(&snapshot))
         .map_err(|error| CliError::Input(error.to_string()))?;
     Ok(digests.finish(jiff::Timestamp::now()))
 }
 
-/// What is the matter: what somebody has to look at now. That runs failed or errors were logged is part of any day.
+/// The problems: what somebody has to look at now. That runs failed or errors were logged is part of any day.
 fn problems(report: &Report) -> Vec<String> {
     let mut problems = Vec::new();
     if let Some(health) = report.health.as_ref().filter(|health| !health.ok) {

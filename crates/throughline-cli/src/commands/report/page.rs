@@ -43,7 +43,7 @@ fn fact(name: &str, value: impl Into<String>) -> (String, String) {
 
 fn summary(report: &Report) -> Section {
     if report.healthy {
-        return section("Summary", vec![Block::Line("nothing is the matter".to_owned(), Tone::Good)]);
+        return section("Summary", vec![Block::Line("no problems found".to_owned(), Tone::Good)]);
     }
     let lines = report.problems.iter().map(|problem| Block::Line(problem.clone(), Tone::Bad));
     section("Summary", lines.collect())

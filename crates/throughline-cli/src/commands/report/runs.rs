@@ -63,7 +63,7 @@ impl Runs {
         })
     }
 
-    /// What is the matter with them, a sentence each.
+    /// The problems with them, a sentence each.
     pub(super) fn problems(&self) -> impl Iterator<Item = String> {
         let of = |runs: &[OpenRun], verb: [&str; 2]| {
             let first = runs.first()?;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::vague::{CLAUSES, clauses, says_nothing};
+use super::words::lower_case;
 use crate::ErrorInfo;
 
 /// How well the error of a span agrees with that of another which may have brought it down.
@@ -21,6 +22,9 @@ pub enum Agreement {
 /// Texts longer than this are compared as a whole.
 const SEARCHED: usize = 16 * 1024;
 
+/// What is between an error and the one behind it where both are printed.
+const SIGN: &str = ": ";
+
 /// A clause that only a space sets apart from what is before it agrees if it has at least so many bytes: `was not found` is
 /// not about the `not found` of another one.
 const LONG_ENOUGH: usize = 12;
@@ -34,8 +38,9 @@ pub fn agreement(parent: &ErrorInfo, child: &ErrorInfo) -> Option<Agreement> {
     let (outer_core, inner_core) = (outer.innermost()?, inner.innermost()?);
     let same_core = joint(outer_core, inner_core).or_else(|| joint(inner_core, outer_core));
     // As `{:#}` prints an error with those behind it.
-    if inner.0.len() > 1 {
-        let printed = inner.0.join(": ");
+    let length = inner.0.iter().map(|text| text.len() + SIGN.len()).sum::<usize>() - SIGN.len();
+    if inner.0.len() > 1 && outer.0.iter().any(|text| text.len() >= length) {
+        let printed = inner.0.join(SIGN);
         if outer.0.iter().any(|text| joint(text, &printed) >= Some(Joint::Clause)) {
             return Some(Agreement::Whole);
         }
@@ -182,17 +187,6 @@ impl<'e> Messages<'e> {
 
     fn innermost(&self) -> Option<&str> {
         self.0.last().map(|text| &**text)
-    }
-}
-
-fn lower_case(text: &str) -> Cow<'_, str> {
-    let has_capitals = match text.is_ascii() {
-        true => text.bytes().any(|byte| byte.is_ascii_uppercase()),
-        false => text.contains(char::is_uppercase),
-    };
-    match has_capitals {
-        true => Cow::Owned(text.to_lowercase()),
-        false => Cow::Borrowed(text),
     }
 }
 

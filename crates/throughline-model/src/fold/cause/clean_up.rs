@@ -1,6 +1,6 @@
 //! What the names of steps and the texts of errors say of cleaning up, and of telling somebody.
 
-use super::words::{AREAS, is_akin, words};
+use super::words::{AREAS, Word, is_akin, words};
 use crate::ErrorInfo;
 
 /// Words in the names of steps that put something right, or tell somebody, once something has gone wrong.
@@ -38,13 +38,10 @@ const CLEANING: [&str; 8] =
 /// Whether an error says that something failed while it was cleaned up.
 pub(super) fn is_said_by(error: &ErrorInfo) -> bool {
     let words = words(&error.message);
-    let is_back = |pair: &[String]| {
-        matches!(
-            (pair[0].as_str(), pair[1].as_str()),
-            ("roll" | "rolling", "back") | ("tear" | "tearing", "down")
-        )
+    let is_back = |pair: &[Word<'_>]| {
+        matches!((&*pair[0], &*pair[1]), ("roll" | "rolling", "back") | ("tear" | "tearing", "down"))
     };
-    words.iter().any(|word| CLEANING.contains(&word.as_str())) || words.windows(2).any(is_back)
+    words.iter().any(|word| CLEANING.contains(&&**word)) || words.windows(2).any(is_back)
 }
 
 /// Words in the names of steps that undo another if that other is about the same thing.
@@ -141,16 +138,16 @@ pub(super) fn is_aftermath(name: &str, work: &str, before: &mut dyn Iterator<Ite
 
 /// Whether a step of this name cleans up, and hardly does anything else: what it undoes was made by a step before it.
 pub(super) fn cleans_up(name: &str, work: &str, before: &mut dyn Iterator<Item = &str>) -> bool {
-    let may_be_good_news = || words(name).iter().any(|word| TELLING.contains(&word.as_str()));
-    let makes = |words: &[String]| words.iter().any(|word| MAKING.contains(&word.as_str()));
+    let may_be_good_news = || words(name).iter().any(|word| TELLING.contains(&&**word));
+    let makes = |words: &[Word<'_>]| words.iter().any(|word| MAKING.contains(&&**word));
     is_named_so(name, work, before, makes) && !may_be_good_news()
 }
 
 /// Whether a step of this name takes back what had been done.
 pub(super) fn takes_back(name: &str, work: &str, _before: &mut dyn Iterator<Item = &str>) -> bool {
     let around = words(work);
-    let own: Vec<String> = words(name).into_iter().filter(|word| !around.contains(word)).collect();
-    own.iter().any(|word| TAKING_BACK.contains(&word.as_str()))
+    let own: Vec<Word<'_>> = words(name).into_iter().filter(|word| !around.contains(word)).collect();
+    own.iter().any(|word| TAKING_BACK.contains(&&**word))
         || own.windows(2).any(|pair| pair[0] == "roll" && pair[1] == "back")
 }
 
@@ -159,46 +156,42 @@ fn is_named_so(
     name: &str,
     work: &str,
     before: &mut dyn Iterator<Item = &str>,
-    may_be_undone: impl Fn(&[String]) -> bool,
+    may_be_undone: impl Fn(&[Word<'_>]) -> bool,
 ) -> bool {
     // What the work around it is called after is the work itself: of a refund, to refund.
     let around = words(work);
-    let own: Vec<String> = words(name).into_iter().filter(|word| !around.contains(word)).collect();
-    let has = |of: &[&str]| own.iter().any(|word| of.contains(&word.as_str()));
+    let own: Vec<Word<'_>> = words(name).into_iter().filter(|word| !around.contains(word)).collect();
+    let has = |of: &[&str]| own.iter().any(|word| of.contains(&&**word));
     let rolls_back = own.windows(2).any(|pair| {
-        matches!(
-            (pair[0].as_str(), pair[1].as_str()),
-            ("roll" | "put", "back") | ("tear", "down") | ("dead", "letter")
-        )
+        matches!((&*pair[0], &*pair[1]), ("roll" | "put", "back") | ("tear", "down") | ("dead", "letter"))
     });
     if has(AFTERMATH) || rolls_back {
         return true;
     }
-    let is_thing = |word: &&String| {
-        word.len() > 1 && !REMOVING.contains(&word.as_str()) && !AREAS.contains(&word.as_str())
-    };
+    let is_thing = |word: &str| word.len() > 1 && !REMOVING.contains(&word) && !AREAS.contains(&word);
     let is_about_the_same = |name: &str| {
         let other = words(name);
-        let makes = !other.iter().any(|word| REMOVING.contains(&word.as_str())) && may_be_undone(&other);
-        makes && own.iter().filter(is_thing).any(|thing| other.iter().any(|other| is_akin(thing, other)))
+        let makes = !other.iter().any(|word| REMOVING.contains(&&**word)) && may_be_undone(&other);
+        makes
+            && own
+                .iter()
+                .filter(|word| is_thing(word))
+                .any(|thing| other.iter().any(|other| is_akin(thing, other)))
     };
     if has(REMOVING) {
         return has(SCRATCH) || before.take(NEAR).any(is_about_the_same);
     }
     // What is called after the opposite of an earlier step undoes it: to disconnect, what was connected.
-    let opposite = |word: &String| {
+    fn opposite(word: &str) -> Option<&str> {
         let rest = OPPOSITE.iter().find_map(|prefix| word.strip_prefix(prefix));
-        rest.filter(|rest| rest.len() > 2).map(str::to_owned)
-    };
-    let of_a_pair = |word: &String| {
-        let pair = PAIRS.iter().find(|(back, _)| word == back);
-        pair.map(|(_, forth)| (*forth).to_owned())
-    };
-    let opposites: Vec<String> =
+        rest.filter(|rest| rest.len() > 2)
+    }
+    let of_a_pair = |word: &str| PAIRS.iter().find(|(back, _)| word == *back).map(|(_, forth)| *forth);
+    let opposites: Vec<&str> =
         own.iter().flat_map(|word| opposite(word).into_iter().chain(of_a_pair(word))).collect();
     let is_opposite = |name: &str| {
         let other = words(name);
-        other.iter().any(|word| opposites.contains(word)) && may_be_undone(&other)
+        other.iter().any(|word| opposites.contains(&&**word)) && may_be_undone(&other)
     };
     !opposites.is_empty() && before.take(NEAR).any(is_opposite)
 }

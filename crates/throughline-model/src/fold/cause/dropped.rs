@@ -42,10 +42,9 @@ impl Causes<'_> {
             return facts.failed_by.filter(was_dropped);
         }
         let is_told = |suspect: &Suspect| !suspect.was_survived && suspect.agreement.is_some();
-        if !facts.error().is_some_and(is_time_out) || suspects.iter().any(is_told) {
-            return None;
-        }
         let mut last = self.record.children(span).iter().rev().copied();
-        last.find(|child| is_work(&self.record.spans[*child as usize])).filter(was_dropped)
+        let last = last.find(|child| is_work(&self.record.spans[*child as usize])).filter(was_dropped)?;
+        // What an error says takes longest to find out.
+        (!suspects.iter().any(is_told) && facts.error().is_some_and(is_time_out)).then_some(last)
     }
 }

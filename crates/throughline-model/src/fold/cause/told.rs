@@ -1,7 +1,8 @@
 //! What the error of a span says of the failures inside it.
 
 use super::vague::{LONGEST, clauses, may_be_said_of_anything, says_nothing};
-use super::{Agreement, Causes, Found, Ground, Suspect, agreement as agreement_of, may_be_chance, words};
+use super::words::{self, Word};
+use super::{Agreement, Causes, Found, Ground, Suspect, agreement as agreement_of, may_be_chance};
 use crate::names::errors;
 use crate::{ErrorInfo, Status};
 
@@ -16,7 +17,7 @@ fn is_said_of_anything(error: &ErrorInfo, other: &ErrorInfo) -> bool {
 /// How many failures are listed that may have ended the work as well.
 const LISTED: usize = 8;
 
-impl Causes<'_> {
+impl<'e> Causes<'e> {
     /// The suspect whose error was passed on.
     pub(super) fn passed_on(&self, around: u32, suspects: &[Suspect]) -> Option<(u32, Ground)> {
         let with = |survived: bool, least: Agreement| {
@@ -105,17 +106,18 @@ impl Causes<'_> {
 
     /// The words that the error of a span has of its own, clause by clause: long ones that are not the names of the work around
     /// it. None if it says that there was no more of something that work takes.
-    pub(super) fn own_words(&self, span: u32) -> Vec<Vec<String>> {
+    pub(super) fn own_words(&self, span: u32) -> Vec<Vec<Word<'e>>> {
         const LONG: usize = 4;
         const LOOKED_AT: usize = 16;
         let first = &self.record.spans[span as usize].first;
         let error = self.record.spans[span as usize].error();
         let Some(error) = error.filter(|error| !words::speaks_of_a_budget(error)) else { return Vec::new() };
         let workflow = first.workflow.as_deref().unwrap_or_default();
-        let names = words::words(&format!("{} {workflow}", first.span_name()));
-        let is_own = |word: &String| {
+        let names = format!("{} {workflow}", first.span_name());
+        let names = words::words(&names);
+        let is_own = |word: &Word<'_>| {
             let is_word = word.chars().count() >= LONG && !word.contains(|c: char| c.is_ascii_digit());
-            is_word && !names.contains(word) && !words::AREAS.contains(&word.as_str())
+            is_word && !names.contains(word) && !words::AREAS.contains(&&**word)
         };
         let telling = clauses(&error.message).take(LOOKED_AT).filter(|clause| clause.len() <= LONGEST);
         let telling = telling.filter(|clause| !says_nothing(clause));
@@ -123,9 +125,10 @@ impl Causes<'_> {
     }
 
     /// Whether these words say enough without the name of a failure.
-    pub(super) fn say_enough(&self, own: &[Vec<String>], failure: u32) -> bool {
+    pub(super) fn say_enough(&self, own: &[Vec<Word<'_>>], failure: u32) -> bool {
         const ENOUGH: usize = 3;
-        let name = words::words(&self.record.spans[failure as usize].first.span_name());
+        let name = self.record.spans[failure as usize].first.span_name();
+        let name = words::words(&name);
         own.iter().any(|clause| clause.iter().filter(|word| !name.contains(word)).count() >= ENOUGH)
     }
 
@@ -150,7 +153,7 @@ impl Causes<'_> {
     }
 
     /// Whether an error calls a span by its name; its words are those of [`said_by`](Self::said_by).
-    pub fn is_called_by_name(&self, said: &[String], span: u32) -> bool {
+    pub fn is_called_by_name(&self, said: &[Word<'_>], span: u32) -> bool {
         let name = self.record.spans[span as usize].first.event_type.as_str();
         words::names_step(said, name)
     }
@@ -163,8 +166,8 @@ impl Causes<'_> {
         spans.find(|span| words::names_step(&said, name(*span)) && !made_good(*span))
     }
 
-    /// The words of the error of a span.
-    pub fn said_by(&self, span: u32) -> Vec<String> {
+    /// The words of the error of a span, in lower case.
+    pub fn said_by(&self, span: u32) -> Vec<Word<'e>> {
         let error = self.record.spans[span as usize].error();
         error.map(|error| words::words(&error.message)).unwrap_or_default()
     }

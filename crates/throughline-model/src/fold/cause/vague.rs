@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::words::words;
+use super::words::{length_if_first, words};
 use crate::ErrorInfo;
 
 /// Words that end a clause which says that something failed, and not why.
@@ -221,7 +221,7 @@ pub(super) fn may_be_said_of_anything(error: &ErrorInfo) -> bool {
     let mut texts = std::iter::once(&error.message).chain(&error.chain);
     texts.all(|text| {
         let words = if text.len() > LONGEST { return false } else { words(text) };
-        words.iter().map(String::as_str).all(|word| is_empty(&word) || FAILED.contains(&word))
+        words.iter().all(|word| is_empty(&&**word) || FAILED.contains(&&**word))
     })
 }
 
@@ -263,7 +263,7 @@ pub(super) const LONGEST: usize = 256;
 /// Whether a clause says no more than that something failed.
 pub(super) fn says_nothing(clause: &str) -> bool {
     let words = words(clause);
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let words: Vec<&str> = words.iter().map(|word| &**word).collect();
     let [first, rest @ ..] = words.as_slice() else { return !clause.contains(is_sign) };
     let is_aside = ASIDE.contains(first) && (rest.len() > 1 || rest.iter().any(is_number));
     let is_one_word = rest.is_empty() && !tells_by_itself(clause.trim());
@@ -307,11 +307,9 @@ fn says_when(words: &[&str]) -> bool {
 /// negative`, or was not found, is a reason.
 fn was_not_done(words: &[&str]) -> bool {
     NOT_DONE.iter().any(|part| {
-        let part: Vec<&str> = part.split(' ').collect();
-        let mut after =
-            (0..words.len()).filter(|at| words[*at..].starts_with(&part)).map(|at| at + part.len());
+        let mut after = (0..words.len()).filter_map(|at| Some(at + length_if_first(&words[at..], part)?));
         after.any(|after| match words[after..] {
-            ["be", what] => is_participle(what) || part[0].starts_with("could") && what != "found",
+            ["be", what] => is_participle(what) || part.starts_with("could") && what != "found",
             ["be", what, ..] => is_participle(what),
             _ => true,
         })

@@ -1,7 +1,12 @@
 //! What texts say: whether something took too long or was taken away, which step they name.
 
+use std::borrow::Cow;
+
 use super::vague::{LONGEST, clauses, says_nothing};
 use crate::{ErrorInfo, Text};
+
+/// A word in lower case, as which it most often stands in a text.
+pub(super) type Word<'t> = Cow<'t, str>;
 
 /// Words with which an error says that something took longer than it was allowed to.
 const TIME_OUT: [&str; 8] =
@@ -62,35 +67,38 @@ pub(super) fn speaks_of_a_budget(error: &ErrorInfo) -> bool {
 }
 
 /// Whether something that work may be given only so much of is said to be used up, by a word that is near.
-fn is_used_up(words: &[String]) -> bool {
+fn is_used_up(words: &[Word<'_>]) -> bool {
     let places = |of: &'static [&str]| {
-        let is_at = move |at: &usize| of.iter().any(|part| is_in_a_row(&words[*at..], part));
+        let is_at = move |at: &usize| of.iter().any(|part| length_if_first(&words[*at..], part).is_some());
         (0..words.len()).filter(is_at)
     };
     places(&BUDGETED).any(|what| places(&USED_UP).any(|used| what.abs_diff(used) <= APART))
 }
 
 /// Whether a clause ends with the number of times that something was done, and says little before that, or what there was not.
-fn is_counted(words: &[String]) -> bool {
-    let is_number = |word: &String| word.starts_with(|c: char| c.is_ascii_digit());
+fn is_counted(words: &[Word<'_>]) -> bool {
+    let is_number = |word: &Word<'_>| word.starts_with(|c: char| c.is_ascii_digit());
     let is_number_of_it =
-        |row: &[String]| row[0] == "after" && is_number(&row[1]) && BUDGETED.contains(&row[2].as_str());
+        |row: &[Word<'_>]| row[0] == "after" && is_number(&row[1]) && BUDGETED.contains(&&*row[2]);
     let Some(at) = words.windows(3).position(is_number_of_it) else { return false };
     let before = &words[..at];
     before.len() <= FEW
-        || before.first().is_some_and(|first| matches!(first.as_str(), "no" | "not" | "nothing" | "without"))
+        || before.first().is_some_and(|first| matches!(&**first, "no" | "not" | "nothing" | "without"))
         || says_nothing(&before.join(" "))
 }
 
 /// Whether one of these is among the words of a text, or several words in a row if it is more than one.
-fn has_any(words: &[String], of: &[&str]) -> bool {
-    of.iter().any(|part| (0..words.len()).any(|at| is_in_a_row(&words[at..], part)))
+fn has_any(words: &[Word<'_>], of: &[&str]) -> bool {
+    of.iter().any(|part| (0..words.len()).any(|at| length_if_first(&words[at..], part).is_some()))
 }
 
-/// Whether words begin with those of a part of a sentence.
-fn is_in_a_row(words: &[String], part: &str) -> bool {
-    let mut words = words.iter();
-    part.split(' ').all(|part| words.next().is_some_and(|word| word == part))
+/// Of how many words a part of a sentence is, if words begin with it.
+pub(super) fn length_if_first<W: AsRef<str>>(words: &[W], part: &str) -> Option<usize> {
+    // Most do not begin with its first word, which is seen before it is taken apart.
+    words.first().filter(|first| part.starts_with(first.as_ref()))?;
+    let (mut words, parts) = (words.iter(), part.split(' '));
+    let is_first = parts.clone().all(|part| words.next().is_some_and(|word| word.as_ref() == part));
+    is_first.then(|| parts.count())
 }
 
 /// Words with which an error says that somebody ended something.
@@ -165,24 +173,22 @@ pub(super) fn stopped(error: &ErrorInfo) -> Option<Stopped> {
 /// Whether a clause behind another one adds nothing to it.
 fn is_beside_the_point(clause: &str) -> bool {
     let words = words(clause);
-    words.starts_with(&["os".to_owned(), "error".to_owned()])
-        || is_about_what_is_used(&words)
-        || says_nothing(clause)
+    length_if_first(&words, "os error").is_some() || is_about_what_is_used(&words) || says_nothing(clause)
 }
 
-fn is_about_what_is_used(words: &[String]) -> bool {
-    words.len() == 1 || words.iter().any(|word| USED.contains(&word.as_str()))
+fn is_about_what_is_used(words: &[Word<'_>]) -> bool {
+    words.len() == 1 || words.iter().any(|word| USED.contains(&&**word))
 }
 
 /// How a clause says that the work was stopped, and not why: `queue closed for maintenance` has a reason.
-fn stopped_by(words: &[String]) -> Option<Stopped> {
+fn stopped_by(words: &[Word<'_>]) -> Option<Stopped> {
     let how = Some(words).filter(|words| is_about_what_is_used(words)).and_then(was_stopped);
     let how = how.or_else(|| has_any(words, &CUT).then_some(Stopped::Cut))?;
-    let has_reason = words.iter().any(|word| REASON.contains(&word.as_str()));
+    let has_reason = words.iter().any(|word| REASON.contains(&&**word));
     (!has_reason).then_some(how)
 }
 
-fn was_stopped(words: &[String]) -> Option<Stopped> {
+fn was_stopped(words: &[Word<'_>]) -> Option<Stopped> {
     let gone = has_any(words, &GONE).then_some(Stopped::Gone);
     gone.or_else(|| has_any(words, &CANCELLED).then_some(Stopped::Cancelled))
 }
@@ -191,16 +197,16 @@ fn was_stopped(words: &[String]) -> Option<Stopped> {
 pub(super) const AREAS: &[&str] = &["stage", "step", "task", "tool", "job", "activity", "dependency", "saga"];
 
 /// Whether the words of a text have all those of the name of a step among them, in a row and in whatever form: `rolled back` names `stage:roll-back`.
-pub(super) fn names_step(text: &[String], name: &str) -> bool {
+pub(super) fn names_step(text: &[Word<'_>], name: &str) -> bool {
     let mut said = words(name);
     // What comes after the area says enough by itself if that has several words.
     let has_area = name.split_once(':').is_some_and(|(area, _)| words(area).len() == 1);
-    let is_said = |area: &String| AREAS.contains(&area.as_str()) || has_area && said.len() > 2;
+    let is_said = |area: &Word<'_>| AREAS.contains(&&**area) || has_area && said.len() > 2;
     if said.first().is_some_and(is_said) {
         said.remove(0);
     }
-    let is_form_of = |(word, part): (&String, &String)| {
-        is_akin(word, part) || part.len() >= FORM && word.starts_with(part.as_str())
+    let is_form_of = |(word, part): (&Word<'_>, &Word<'_>)| {
+        is_akin(word, part) || part.len() >= FORM && word.starts_with(&**part)
     };
     let length = said.len();
     length > 0 && text.windows(length).any(|row| row.iter().zip(&said).all(is_form_of))
@@ -216,24 +222,33 @@ pub(super) fn is_akin(one: &str, other: &str) -> bool {
 }
 
 /// The words of a name or a text, in lower case: `stage:cleanUp-tmp` has `stage`, `clean`, `up` and `tmp`.
-pub(super) fn words(text: &str) -> Vec<String> {
+pub(super) fn words(text: &str) -> Vec<Word<'_>> {
     let mut words = Vec::new();
-    let mut word = String::new();
+    let mut begin = None;
     let mut was_lower = false;
-    for c in text.chars() {
-        let is_boundary = !c.is_alphanumeric() || (c.is_uppercase() && was_lower);
-        if is_boundary && !word.is_empty() {
-            words.push(std::mem::take(&mut word));
+    for (at, c) in text.char_indices() {
+        let is_part = c.is_alphanumeric();
+        if !is_part || c.is_uppercase() && was_lower {
+            words.extend(begin.take().map(|begin| lower_case(&text[begin..at])));
+        }
+        if is_part {
+            begin.get_or_insert(at);
         }
         was_lower = c.is_lowercase();
-        if c.is_alphanumeric() {
-            word.extend(c.to_lowercase());
-        }
     }
-    if !word.is_empty() {
-        words.push(word);
-    }
+    words.extend(begin.map(|begin| lower_case(&text[begin..])));
     words
+}
+
+/// A text in lower case.
+pub(super) fn lower_case(text: &str) -> Cow<'_, str> {
+    // All bytes are looked at, which many can be at once.
+    let is_plain =
+        text.bytes().fold(true, |plain, byte| plain & !(byte.is_ascii_uppercase() | !byte.is_ascii()));
+    if is_plain || !text.contains(|c: char| !c.is_ascii_lowercase() && !c.to_lowercase().eq([c])) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.to_lowercase())
 }
 
 #[cfg(test)]
