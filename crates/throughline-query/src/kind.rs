@@ -3,18 +3,18 @@
 use throughline_model::names;
 use throughline_model::{Status, TraceEvent};
 
-/// What kind of span it is, in two bytes: the events of a large run do not fit into any cache, and to visit them for every
+/// What kind of span it is, in four bytes: the events of a large run do not fit into any cache, and to visit them for every
 /// question is what takes time.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Kind {
     /// The status of its last event.
     pub(super) status: Status,
-    facts: u8,
+    facts: u16,
 }
 
 /// Something that a span is or has.
 #[derive(Debug, Clone, Copy)]
-#[repr(u8)]
+#[repr(u16)]
 pub(super) enum Fact {
     /// It is a point event.
     Point = 1,
@@ -30,6 +30,12 @@ pub(super) enum Fact {
     Links = 1 << 5,
     /// It has attributes or a payload.
     Payload = 1 << 6,
+    /// One of its events failed.
+    Failure = 1 << 7,
+    /// One of its events names a workflow.
+    NamesWorkflow = 1 << 8,
+    /// One of its events has a correlation id.
+    NamesKey = 1 << 9,
 }
 
 impl Kind {
@@ -55,13 +61,16 @@ impl Kind {
         self.note(Fact::Tags, !event.tags.is_empty());
         self.note(Fact::Links, !event.links.is_empty());
         self.note(Fact::Payload, !event.attrs.is_empty() || event.data.is_some());
+        self.note(Fact::Failure, event.status == Status::Failed);
+        self.note(Fact::NamesWorkflow, event.workflow.is_some());
+        self.note(Fact::NamesKey, event.correlation_id.is_some());
     }
 
     fn note(&mut self, fact: Fact, is_so: bool) {
-        self.facts |= if is_so { fact as u8 } else { 0 };
+        self.facts |= if is_so { fact as u16 } else { 0 };
     }
 
     pub(super) fn has(self, fact: Fact) -> bool {
-        self.facts & fact as u8 != 0
+        self.facts & fact as u16 != 0
     }
 }

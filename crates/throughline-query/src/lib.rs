@@ -105,14 +105,13 @@ impl TraceQuery {
     /// # Errors
     /// When the store does not answer.
     pub async fn read(reader: &dyn TraceReader, id: TraceId) -> Result<Self, ReadError> {
-        let events = reader.trace(id).await?;
-        let mut instances: Vec<_> = events.iter().map(|event| event.instance).collect();
-        instances.sort_unstable();
-        instances.dedup();
-        let known: HashMap<_, _> =
-            instances.iter().copied().zip(reader.liveness(&instances).await?).collect();
-        Ok(Self::new(events)
-            .with_liveness(|instance| known.get(&instance).copied().unwrap_or(Liveness::Dead)))
+        let query = Self::new(reader.trace(id).await?);
+        let owners = query.owners_of_open();
+        let known: HashMap<_, _> = match owners.is_empty() {
+            true => HashMap::new(),
+            false => owners.iter().copied().zip(reader.liveness(&owners).await?).collect(),
+        };
+        Ok(query.with_liveness(|instance| known.get(&instance).copied().unwrap_or(Liveness::Dead)))
     }
 
     /// Sets the liveness of the instances that own open spans, so that each such span is *running*, *interrupted* or
@@ -122,12 +121,17 @@ impl TraceQuery {
     /// that no end was recorded.
     #[must_use]
     pub fn with_liveness(mut self, liveness: impl Fn(InstanceId) -> Liveness) -> Self {
+        self.known = Known::default();
+        self.liveness = self.owners_of_open().into_iter().map(|owner| (owner, liveness(owner))).collect();
+        self
+    }
+
+    /// The instances that own open spans, in order.
+    fn owners_of_open(&self) -> Vec<InstanceId> {
         let mut owners: Vec<InstanceId> = self.pending().map(|span| span.owner()).collect();
         owners.sort_unstable();
         owners.dedup();
-        self.known = Known::default();
-        self.liveness = owners.into_iter().map(|owner| (owner, liveness(owner))).collect();
-        self
+        owners
     }
 
     fn liveness_of(&self, owner: InstanceId) -> Liveness {

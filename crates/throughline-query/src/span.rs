@@ -77,6 +77,11 @@ impl<'q> Span<'q> {
         self.query.kinds()[self.index as usize]
     }
 
+    /// Whether this is so of it.
+    pub(super) fn has(&self, fact: Fact) -> bool {
+        self.kind().has(fact)
+    }
+
     /// The state of the span. An open span is running, interrupted or unfinished, depending on whether its owner is alive,
     /// is dead, or never held a lease.
     pub fn state(&self) -> RunState {
@@ -98,27 +103,27 @@ impl<'q> Span<'q> {
 
     /// Whether it is a point event: something that happened and took no time.
     pub fn is_point(&self) -> bool {
-        self.kind().has(Fact::Point)
+        self.has(Fact::Point)
     }
 
     /// Whether it is a run of a workflow, nested ones included.
     pub fn is_workflow(&self) -> bool {
-        self.kind().has(Fact::Workflow)
+        self.has(Fact::Workflow)
     }
 
     /// Whether it is a saga.
     pub fn is_saga(&self) -> bool {
-        self.kind().has(Fact::Saga)
+        self.has(Fact::Saga)
     }
 
     /// Whether it says that a saga begins to undo.
     pub(super) fn is_compensating(&self) -> bool {
-        self.kind().has(Fact::Compensating)
+        self.has(Fact::Compensating)
     }
 
     /// Whether one of its events has attributes or a payload.
     pub(super) fn has_payload(&self) -> bool {
-        self.kind().has(Fact::Payload)
+        self.has(Fact::Payload)
     }
 
     /// Whether it undoes another span.
@@ -188,13 +193,13 @@ impl<'q> Span<'q> {
 
     /// Whether one of its events carries a tag.
     pub fn has_tag(&self, tag: &str) -> bool {
-        self.kind().has(Fact::Tags) && self.events().any(|event| event.has_tag(tag))
+        self.has(Fact::Tags) && self.events().any(|event| event.has_tag(tag))
     }
 
     /// Its links to other spans, without duplicates.
     pub fn links(&self) -> impl Iterator<Item = &'q Link> + use<'q> {
         let first = self.first_event();
-        let events = self.kind().has(Fact::Links).then(|| self.events().enumerate()).into_iter().flatten();
+        let events = self.has(Fact::Links).then(|| self.events().enumerate()).into_iter().flatten();
         let news = move |(at, link): &(usize, &'q Link)| *at == 0 || !first.links.contains(link);
         let links = events.flat_map(|(at, event)| event.links.iter().map(move |link| (at, link)));
         links.filter(news).map(|(_, link)| link)
@@ -202,9 +207,10 @@ impl<'q> Span<'q> {
 
     /// The spans of this trace that it links in this way.
     pub fn linked(&self, rel: Relation) -> impl Iterator<Item = SpanId> + use<'q> {
-        let trace = self.first_event().trace_id;
+        // Its trace is asked only where there is a link, which few spans have.
+        let first = self.first_event();
         self.links()
-            .filter(move |link| link.rel == rel && link.trace_id.is_none_or(|other| other == trace))
+            .filter(move |link| link.rel == rel && link.trace_id.is_none_or(|other| other == first.trace_id))
             .map(|link| link.span_id)
     }
 

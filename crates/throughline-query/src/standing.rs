@@ -1,8 +1,9 @@
-//! How a run stands: its state, its summary, and what went wrong in it. Each takes a look at every event, and is worked out once.
+//! How a run stands: its state, its summary, and what went wrong in it. Each is worked out once.
 
 use std::collections::{BTreeSet, HashSet};
 
 use super::cause::Causes;
+use super::kind::Fact;
 use super::known::Run;
 use super::{Span, TraceQuery};
 use throughline_model::fold::{Found, Mark, RootMarks, RunFold, RunMarks};
@@ -59,22 +60,16 @@ impl TraceQuery {
     fn fold(&self) -> Option<RunFold<&TraceEvent>> {
         let root = self.root()?;
         let mark = |event| Mark::of(event, event);
-        let (mut names_workflow, mut names_correlation_id, mut first_failure) = (None, None, None);
+        // Not to be searched for in all events where none has it.
+        let first = |fact, has: fn(&&TraceEvent) -> bool| {
+            let may_be = self.kinds().iter().any(|kind| kind.has(fact));
+            may_be.then(|| self.ordered_events().find(has)).flatten().map(mark)
+        };
         let (mut detached, mut retried) = (BTreeSet::new(), HashSet::new());
-        for event in self.ordered_events() {
-            if names_workflow.is_none() && event.workflow.is_some() {
-                names_workflow = Some(mark(event));
-            }
-            if names_correlation_id.is_none() && event.correlation_id.is_some() {
-                names_correlation_id = Some(mark(event));
-            }
-            if first_failure.is_none() && event.status == Status::Failed {
-                first_failure = Some(mark(event));
-            }
-            if event.is_detached() {
-                detached.insert(event.span_id);
-                retried.extend(event.retried());
-            }
+        let tagged = self.spans().filter(|span| span.has(Fact::Tags));
+        for event in tagged.flat_map(|span| span.events()).filter(|event| event.is_detached()) {
+            detached.insert(event.span_id);
+            retried.extend(event.retried());
         }
         let detached = detached.into_iter().filter_map(|span| self.span(span));
         Some(RunFold::restore(RunMarks {
@@ -87,9 +82,9 @@ impl TraceQuery {
             rootless: Vec::new(),
             detached: detached.map(|span| mark(span.last_event())).collect(),
             retried,
-            names_workflow,
-            names_correlation_id,
-            first_failure,
+            names_workflow: first(Fact::NamesWorkflow, |event| event.workflow.is_some()),
+            names_correlation_id: first(Fact::NamesKey, |event| event.correlation_id.is_some()),
+            first_failure: first(Fact::Failure, |event| event.status == Status::Failed),
             is_compensating: false,
         }))
     }

@@ -278,9 +278,11 @@ impl<'q> Saying<'q> {
             }
             let Some(span) = self.query.span(failure.span.span_id) else { continue };
             let is_before = span.end_place() < self.cause.end_place();
+            if says == Says::SameErrorTolerated && !(is_before && error.is_some_and(agrees)) {
+                continue;
+            }
             let (name, when) = (position(&failure.span), if is_before { "before it" } else { "after it" });
             let text = match says {
-                Says::SameErrorTolerated if !is_before || !error.is_some_and(agrees) => continue,
                 Says::SameErrorTolerated => format!("the same error was tolerated earlier in {name}"),
                 Says::SameErrorBeside => {
                     format!("{name} failed {when} with the same error: what helps one may help both")

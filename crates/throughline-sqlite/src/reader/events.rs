@@ -9,7 +9,7 @@ use throughline_model::fold::Position;
 use throughline_model::{Cursor, Filter, Page, Paged, SpanId, Status, TraceEvent, TraceId, TypeMatch};
 
 use super::descending::Descending;
-use super::rows::{Cache, OF_SPAN, SharedColumns, put_in_order, run_of, select_events};
+use super::rows::{Cache, InOrder, OF_SPAN, SharedColumns, run_of, select_events};
 use super::session::Session;
 use crate::block::{self, entries, stored, tag_bit};
 use crate::error::Fault;
@@ -46,12 +46,11 @@ pub(super) fn of_span(session: &mut Session, id: TraceId, span: SpanId) -> Resul
     let Some((run, shared)) = run_of(&snapshot, id)? else { return Ok(Vec::new()) };
     let mut read = snapshot.prepare_cached(OF_SPAN)?;
     let mut rows = read.query(params![run, span.to_u64().cast_signed()])?;
-    let mut events = Vec::with_capacity(2);
+    let mut events = InOrder::with_room_for(2);
     while let Some(row) = rows.next()? {
         events.push(cache.event(&snapshot, row, &shared)?);
     }
-    put_in_order(&mut events);
-    Ok(events)
+    Ok(events.into_events())
 }
 
 /// The part of a filter that the [entry](block::Entry) of an event can answer: an event that it rules out does not match.

@@ -5,7 +5,7 @@ use std::thread;
 use rusqlite::{Connection, OptionalExtension};
 use throughline_model::{TraceEvent, TraceId};
 
-use super::rows::{RunRows, put_in_order, run_of};
+use super::rows::{InOrder, RunRows, run_of};
 use super::session::Session;
 use crate::error::Fault;
 
@@ -50,23 +50,22 @@ fn by_two(session: &mut Session, id: TraceId) -> Result<Option<Vec<TraceEvent>>,
             let mut second = second;
             let (connection, cache) = second.kept();
             // Its own, for two threads that count who refers to the same attributes wait for each other at each event.
-            let Some((run, shared)) = run_of(connection, id)? else { return Ok(Vec::new()) };
-            let mut events = Vec::with_capacity(there.len());
+            let mut events = InOrder::with_room_for(there.len());
+            let Some((run, shared)) = run_of(connection, id)? else { return Ok(events) };
             cache.add_events_at(&RunRows::all(connection, run, &shared), there, || true, &mut events)?;
             Ok(events)
         };
         let named = thread::Builder::new().name("throughline-reader".to_owned());
         let Ok(helper) = named.spawn_scoped(scope, read_there) else { return Ok(None) };
-        let mut events = Vec::with_capacity(places.len());
+        let mut events = InOrder::with_room_for(places.len());
         let read = cache.add_events_at(&rows, here, || true, &mut events);
-        let of_helper: Result<Vec<TraceEvent>, Fault> = match helper.join() {
+        let of_helper: Result<InOrder, Fault> = match helper.join() {
             Ok(events) => events,
             Err(panic) => std::panic::resume_unwind(panic),
         };
         read?;
-        events.append(&mut of_helper?);
-        put_in_order(&mut events);
-        Ok(Some(events))
+        events.append(of_helper?);
+        Ok(Some(events.into_events()))
     })
 }
 

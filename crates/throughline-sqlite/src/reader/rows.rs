@@ -127,7 +127,7 @@ impl Cache {
         run: &RunRows<'_>,
         may_continue: impl Fn() -> bool,
     ) -> Result<Option<Vec<TraceEvent>>, Fault> {
-        let mut events = Vec::with_capacity(16);
+        let mut events = InOrder::with_room_for(16);
         let mut statement = run.connection.prepare_cached(run.statements.by_span)?;
         let mut rows = statement.query([run.number])?;
         while events.len() < Self::FEW
@@ -139,18 +139,16 @@ impl Cache {
             events.push(self.event(run.connection, row, run.shared)?);
         }
         if events.len() == Self::FEW {
-            events.clear();
             let Some(places) = run.places(&may_continue)? else { return Ok(None) };
-            events.reserve(places.len());
+            events = InOrder::with_room_for(places.len());
             if !self.add_events_at(run, &places, may_continue, &mut events)? {
                 return Ok(None);
             }
         }
-        put_in_order(&mut events);
-        Ok(Some(events))
+        Ok(Some(events.into_events()))
     }
 
-    /// The events of a run with these numbers, which are in order; false if it has to stop before all are read.
+    /// Adds the events of a run with these numbers, which are in order; false if it has to stop before all are read.
     ///
     /// Each page is read once, from the beginning of the file to its end, and not once for each event on it.
     pub(super) fn add_events_at(
@@ -158,7 +156,7 @@ impl Cache {
         run: &RunRows<'_>,
         places: &[i64],
         may_continue: impl Fn() -> bool,
-        events: &mut Vec<TraceEvent>,
+        events: &mut InOrder,
     ) -> Result<bool, Fault> {
         let mut statement = run.connection.prepare_cached(run.statements.by_place)?;
         for near in places.chunk_by(|one, next| next - one <= Self::NEAR) {
@@ -286,10 +284,43 @@ impl Cache {
     }
 }
 
-/// Puts the events of a run in their order. An event is large and is moved once only.
-pub(super) fn put_in_order(events: &mut [TraceEvent]) {
-    if !events.is_sorted_by_key(Position::of) {
-        events.sort_by_cached_key(Position::of);
+/// Events of a run, which get their order. Whether they have it is seen as they come: to look at them all again takes long where
+/// there are many.
+pub(super) struct InOrder {
+    events: Vec<TraceEvent>,
+    has_order: bool,
+}
+
+impl InOrder {
+    pub(super) fn with_room_for(count: usize) -> Self {
+        Self { events: Vec::with_capacity(count), has_order: true }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    pub(super) fn push(&mut self, event: TraceEvent) {
+        self.has_order &= self.is_followed_by(Some(&event));
+        self.events.push(event);
+    }
+
+    /// Adds what was read elsewhere.
+    pub(super) fn append(&mut self, mut other: Self) {
+        self.has_order &= other.has_order && self.is_followed_by(other.events.first());
+        self.events.append(&mut other.events);
+    }
+
+    fn is_followed_by(&self, next: Option<&TraceEvent>) -> bool {
+        self.events.last().zip(next).is_none_or(|(last, next)| Position::of(last) <= Position::of(next))
+    }
+
+    /// The events in their order. An event is large and is moved once only.
+    pub(super) fn into_events(mut self) -> Vec<TraceEvent> {
+        if !self.has_order {
+            self.events.sort_by_cached_key(Position::of);
+        }
+        self.events
     }
 }
 
