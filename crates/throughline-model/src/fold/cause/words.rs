@@ -265,6 +265,18 @@ mod tests {
     }
 
     #[test]
+    fn the_words_of_a_text_are_in_lower_case_and_copied_only_where_they_were_not() {
+        let found = words("stage:cleanUp-tmp, ÉCHEC été 7");
+        assert_eq!(found, ["stage", "clean", "up", "tmp", "échec", "été", "7"]);
+        let copied: Vec<bool> = found.iter().map(|word| matches!(word, Cow::Owned(_))).collect();
+        assert_eq!(copied, [false, false, true, false, true, false, false]);
+        assert_eq!(length_if_first(&found, "stage clean"), Some(2));
+        for other in ["stage cleanup", "stages", "st", "", "stage clean up tmp échec été 7 8"] {
+            assert_eq!(length_if_first(&found, other), None, "{other}");
+        }
+    }
+
+    #[test]
     fn an_error_says_that_it_was_stopped_if_what_it_used_was_taken_from_it() {
         use Stopped::{Cancelled, Cut, Gone};
         let of_kind = |kind: &'static str| ErrorInfo { kind: kind.into(), ..error("", &[]) };
