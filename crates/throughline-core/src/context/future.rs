@@ -70,8 +70,9 @@ impl<T> Capture<T> {
 }
 
 // With a tag of its own: whether anything is recorded is asked three times in the life of a step that is not, and a tag
-// hidden in some field costs more to read.
-#[repr(u8)]
+// hidden in some field costs more to read. As wide as what is behind it: behind a narrow one the compiler copies the rest in
+// pieces that overlap, for which a processor has to wait.
+#[repr(u64)]
 enum State<T> {
     /// Nothing is recorded.
     Off,
