@@ -1,5 +1,6 @@
 //! What watches a service from beside it: [`Files`] follows its logs, [`Scraper`] asks for its metrics page, [`History`]
-//! keeps what it said, [`Panel`] shows it. Nothing here changes the service or writes to its files.
+//! keeps what it said, [`Panel`] shows it; [`Prometheus`] is asked what it has scraped. Nothing here changes the service or writes to
+//! its files.
 
 mod address;
 mod archive;
@@ -17,6 +18,7 @@ mod log_tally;
 mod log_text;
 mod page;
 mod panel;
+mod prometheus;
 mod record;
 mod scraper;
 mod snapshot;
@@ -35,6 +37,7 @@ pub use log_tally::{LevelCount, LogSummary, LogTally, LoggedError, MessageCount}
 pub use log_text::LogStyle;
 pub use page::Kind;
 pub use panel::{Panel, PanelStyle, family_rank, shown_value};
+pub use prometheus::{Prometheus, Sample};
 pub use record::{LogTime, LogValue, Record};
 pub use scraper::Scraper;
 pub use snapshot::{Errors, Family, Percentiles, Snapshot};

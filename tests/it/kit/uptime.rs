@@ -1,13 +1,13 @@
 //! A real prober looks at a real service from outside, and Prometheus answers what the dashboard asks.
 
 use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
 use axum::Router;
-use axum::routing::get;
 use serde_json::{Value, json};
+use throughline::health::{Check, Health};
 use throughline::metrics::Profile;
+use throughline::{MemoryStore, Throughline};
 use throughline_kit::Kit;
 
 use super::dashboards::{asked, panels};
@@ -53,13 +53,17 @@ fn only_addresses_are_probed() {
     }
 }
 
-/// A server that answers everything.
-async fn service() -> SocketAddr {
+/// A service that says how it is, and the address that the files to deploy have it asked at.
+async fn service() -> (Throughline, String) {
+    let throughline = Throughline::builder("loans").store(MemoryStore::new()).build().unwrap();
+    let health = Health::builder(&throughline).check(Check::store()).build().unwrap();
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let app: Router = Router::new().route("/livez", get(async || "alive"));
-    tokio::spawn(axum::serve(listener, app).into_future());
-    address
+    tokio::spawn(axum::serve(listener, health.add_to(Router::new())).into_future());
+    let deployed = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/prober/probes.yaml");
+    let deployed: Value = serde_saphyr::from_str(&std::fs::read_to_string(deployed).unwrap()).unwrap();
+    let target = deployed["scrape_configs"][0]["static_configs"][0]["targets"][0].as_str().unwrap();
+    (throughline, target.replace("http://app:8080", &format!("http://{address}")))
 }
 
 /// A server that speaks TLS, and the file with its certificate, which nobody else vouches for.
@@ -115,7 +119,7 @@ async fn a_real_prober_is_asked_and_what_it_says_is_on_the_dashboard() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let target = format!("http://{}/livez", service().await);
+    let (_service, target) = service().await;
     let (encrypted, certificate) = encrypted(&folder);
     let kit =
         Kit::new(Profile::standard()).target(&target).target(format!("https://{}/livez", encrypted.address));

@@ -37,6 +37,9 @@ pub(crate) struct DoctorArgs {
     /// The alert rules that Prometheus has loaded
     #[arg(long, value_name = "FILE", requires = "production")]
     pub(crate) rules: Option<PathBuf>,
+    /// Where Prometheus answers, such as http://localhost:9090, to ask whether it scrapes what the rules ask for
+    #[arg(long, value_name = "URL", requires = "rules")]
+    pub(crate) prometheus: Option<String>,
     /// The configuration of Alertmanager
     #[arg(long, value_name = "FILE", requires = "production")]
     pub(crate) routing: Option<PathBuf>,

@@ -2,6 +2,7 @@
 
 mod checks;
 mod production;
+mod rules;
 mod seen;
 
 use std::io;

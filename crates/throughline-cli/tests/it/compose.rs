@@ -107,13 +107,17 @@ fn docker_compose_accepts_the_file_and_its_profiles() {
     for profiles in [&[][..], &["--profile", "observe"], &["--profile", "debug"]] {
         let mut compose = Command::new("docker-compose");
         compose.args(["--file", "compose.yaml"]).args(profiles).args(["config", "--quiet"]);
-        let Ok(output) = compose.current_dir(deploy()).output() else {
+        compose.current_dir(deploy()).env("APP_IMAGE", "loan-service:1.4");
+        let Ok(output) = compose.output() else {
             let required = std::env::var("THROUGHLINE_SERVICES").is_ok_and(|services| services == "required");
             assert!(!required, "docker-compose is missing: `apt-get install docker-compose`");
             eprintln!("left out: without docker-compose the file is read by this test alone");
             return;
         };
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let without = compose.env_remove("APP_IMAGE").output().unwrap();
+        let said = String::from_utf8_lossy(&without.stderr);
+        assert!(!without.status.success() && said.contains("the image of the service"), "{said}");
     }
 }
 

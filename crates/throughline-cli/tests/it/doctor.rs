@@ -207,7 +207,7 @@ fn everything_may_be_off() {
 }
 
 /// A service that is what the checklist asks for, as far as a test can be: its address.
-async fn well_kept(sandbox: &Sandbox) -> (Throughline, String) {
+pub(crate) async fn well_kept(sandbox: &Sandbox) -> (Throughline, String) {
     let metrics = Prometheus::new();
     let throughline = Throughline::builder("loans")
         .store(SqliteStore::new(sandbox.path("traces.db")))
@@ -224,7 +224,7 @@ async fn well_kept(sandbox: &Sandbox) -> (Throughline, String) {
 }
 
 /// What the checklist says, by the names of its lines.
-fn checklist(
+pub(crate) fn checklist(
     sandbox: &Sandbox,
     set: &[(&str, &str)],
     args: &[&str],

@@ -10,6 +10,7 @@ mod compose;
 mod copy;
 mod cosmos;
 mod doctor;
+mod doctor_rules;
 mod errors;
 mod feed;
 mod formats;

@@ -125,6 +125,8 @@ impl<F: Future<Output = T>, T> TraceFuture<F, T> {
 
 impl<F, T> TraceFuture<F, T> {
     /// Ends the step before its future has completed.
+    // Not a part of every drop: most futures have completed by then.
+    #[inline(never)]
     fn cancel(self: Pin<&mut Self>) {
         let mut this = self.project();
         // The claims are given back once the end is on its way.

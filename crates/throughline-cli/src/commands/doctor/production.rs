@@ -3,8 +3,8 @@
 use anstyle::AnsiColor;
 use serde::Serialize;
 
-use super::checks;
 use super::seen::Seen;
+use super::{checks, rules};
 use crate::error::CliError;
 use crate::output::{Screen, clean};
 
@@ -212,11 +212,12 @@ pub(super) const LINES: &[Line] = &[
         "`throughline routing --out alertmanager` writes it; put the secrets into the folder `secrets` beside it.",
         checks::routing,
     ),
-    by_hand(
+    checked(
         ALERTS,
         "job",
-        "The rules ask for the `job_name` under which Prometheus scrapes the service.",
-        "Ask Prometheus for `up{job=\"NAME\"}`: it has to be 1 for each instance.",
+        "The rules ask for the `job_name` under which Prometheus scrapes the service, and it reaches each instance.",
+        "`throughline alerts --job NAME`, with the name that the scrape configuration has.",
+        rules::is_scraped,
     ),
     by_hand(
         ALERTS,
@@ -224,11 +225,12 @@ pub(super) const LINES: &[Line] = &[
         "Somebody was told of an alert in a drill, day and night.",
         "Load the rules of `--faster 60`, and stop a dependency of a service that is not in use: [operations.md](operations.md#who-is-told).",
     ),
-    by_hand(
+    checked(
         ALERTS,
         "links",
         "The links of an alert lead to its runbook and its dashboard.",
         "`throughline alerts --runbooks URL --grafana URL`.",
+        rules::links,
     ),
     checked(
         HEALTH,
@@ -387,7 +389,7 @@ mod tests {
         let mut page = "# Production checklist\n\nWhat has to be so before a service is left to itself. `throughline doctor --production` \
              goes through it: it says what it saw, how to\nsee to what is not so, and exits with 1 if a line fails. Run it on the \
              machine of the service, as its user, with its environment:\n\n```sh\nthroughline doctor --production --service \
-             http://127.0.0.1:8080 --keeps 90d --rules prometheus/alerts.yaml --routing \
+             http://127.0.0.1:8080 --keeps 90d --rules prometheus/alerts.yaml --prometheus http://localhost:9090 --routing \
              alertmanager/alertmanager.yaml\n```\n\nWithout one of these options, what needs it is not checked. What is marked with ✋ no \
              command can check. This page is made of the\ntable that the command goes through, by `UPDATE_DOCS=1 cargo test -p \
              throughline-cli checklist`.\n"

@@ -31,6 +31,8 @@ pub(super) struct Seen {
     /// What the service says of itself, by path.
     pub(super) health: BTreeMap<&'static str, Health>,
     pub(super) rules: Option<PathBuf>,
+    /// Where Prometheus is.
+    pub(super) prometheus: Option<String>,
     pub(super) routing: Option<PathBuf>,
 }
 
@@ -80,6 +82,7 @@ impl Seen {
             metrics: page.map(|url| Scraper::new(&url, PATIENCE).scrape()),
             health: args.service.as_ref().map(ask).into_iter().flatten().collect(),
             rules: args.rules.clone(),
+            prometheus: args.prometheus.clone(),
             routing: args.routing.clone(),
         }
     }
