@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use throughline_model::{
@@ -34,7 +34,7 @@ mod runs;
 mod session;
 mod watch;
 
-use near::Near;
+use near::{Attempt, Near};
 use pool::{InPlace, Pool};
 use runs::Causes;
 use session::{Session, Source};
@@ -187,14 +187,28 @@ fn info(connection: &Connection, path: PathBuf) -> Result<StoreInfo, Fault> {
 impl TraceReader for SqliteReader {
     fn trace(&self, id: TraceId) -> BoxFuture<'_, Result<Vec<TraceEvent>, ReadError>> {
         Box::pin(async move {
-            if self.in_place.is_none()
-                && let Some(events) = self.inner.near.trace(id)
-            {
-                // Otherwise a task that reads one run after the other would never let others run.
-                consume_budget().await;
-                return Ok(events);
+            if self.in_place.is_some() {
+                return self.ask(move |session| session.trace(id)).await;
             }
-            self.ask(move |session| session.trace(id)).await
+            let near = &self.inner.near;
+            let was_tried = match near.trace(id) {
+                Attempt::Read(events) => {
+                    // Otherwise a task that reads one run after the other would never let others run.
+                    consume_budget().await;
+                    return Ok(events);
+                }
+                Attempt::InVain => true,
+                Attempt::NotMade => false,
+            };
+            let read = move |session: &mut Session| {
+                let began = Instant::now();
+                Ok((session.trace(id)?, began.elapsed()))
+            };
+            let (events, took) = self.ask(read).await?;
+            if !was_tried {
+                near.note(took);
+            }
+            Ok(events)
         })
     }
 

@@ -1,5 +1,6 @@
 //! Short answers on the thread that asks.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -12,55 +13,55 @@ use super::session::Session;
 pub(super) struct Near {
     /// How long the caller's thread may be held up.
     budget: Duration,
-    state: Mutex<State>,
+    session: Mutex<Session>,
+    /// Whether the last run could be read within the budget, here or by one of the threads.
+    is_worthwhile: AtomicBool,
 }
 
-struct State {
-    session: Session,
-    /// How many attempts in a row were in vain.
-    in_vain: u32,
-    /// Until then, nothing is tried.
-    rests_until: Option<Instant>,
+/// What became of a question.
+#[derive(Debug, PartialEq)]
+pub(super) enum Attempt {
+    Read(Vec<TraceEvent>),
+    /// It took too long, or failed.
+    InVain,
+    NotMade,
 }
 
 impl Near {
     /// As long as a task may work without a pause, by the advice of those who write runtimes.
     pub(super) const BUDGET: Duration = Duration::from_micros(100);
 
-    /// After an attempt in vain none is made for as long as it took, and for twice as long after each further one in a row, up
-    /// to 128 times: one slow answer among quick ones costs little, and long runs or a slow disk cost less than a hundredth of
-    /// the caller's time.
-    const LONGEST_REST: u32 = 7;
-
     pub(super) fn new(mut session: Session, budget: Duration) -> Self {
         session.never_waits();
-        Self { budget, state: Mutex::new(State { session, in_vain: 0, rests_until: None }) }
+        Self { budget, session: Mutex::new(session), is_worthwhile: AtomicBool::new(true) }
     }
 
     /// The events of a run, if they can be read at once.
-    pub(super) fn trace(&self, id: TraceId) -> Option<Vec<TraceEvent>> {
-        let mut state = match self.state.try_lock() {
-            Ok(state) => state,
+    pub(super) fn trace(&self, id: TraceId) -> Attempt {
+        if !self.is_worthwhile.load(Relaxed) {
+            return Attempt::NotMade;
+        }
+        let mut session = match self.session.try_lock() {
+            Ok(session) => session,
             // Each entry of a session's cache is complete when it is added, so a panic can't have spoiled it.
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return None,
+            Err(TryLockError::WouldBlock) => return Attempt::NotMade,
         };
-        let began = Instant::now();
-        if state.rests_until.is_some_and(|until| began < until) {
-            return None;
-        }
-        let deadline = began.checked_add(self.budget)?;
+        let Some(deadline) = Instant::now().checked_add(self.budget) else { return Attempt::NotMade };
         // An error may be that of this attempt alone, such as a lock that it did not wait for.
-        let events = state.session.answer(|session| session.trace_before(id, deadline)).ok().flatten();
-        if events.is_some() {
-            (state.in_vain, state.rests_until) = (0, None);
-        } else {
-            let now = Instant::now();
-            let times = 1 << state.in_vain.min(Self::LONGEST_REST);
-            state.rests_until = now.checked_add((now - began).saturating_mul(times));
-            state.in_vain = state.in_vain.saturating_add(1);
+        match session.answer(|session| session.trace_before(id, deadline)).ok().flatten() {
+            Some(events) => Attempt::Read(events),
+            None => {
+                self.is_worthwhile.store(false, Relaxed);
+                Attempt::InVain
+            }
         }
-        events
+    }
+
+    /// One of the threads took so long to read a run that was not tried here: whether the next one is worth an attempt. A run that
+    /// was tried in vain says nothing of that: much of it is in memory since.
+    pub(super) fn note(&self, took: Duration) {
+        self.is_worthwhile.store(took <= self.budget, Relaxed);
     }
 }
 
@@ -98,35 +99,31 @@ mod tests {
     fn a_run_is_read_in_its_order_within_the_budget() {
         let folder = tempfile::tempdir().unwrap();
         let near = Near::new(Source::open(&file_with_a_run(&folder)).unwrap().1, AMPLE);
-        assert_eq!(near.trace(TraceId::from_key("loan-42")), Some((0..3).map(event).collect()));
-        assert_eq!(near.trace(TraceId::from_key("loan-43")), Some(Vec::new()));
+        assert_eq!(near.trace(TraceId::from_key("loan-42")), Attempt::Read((0..3).map(event).collect()));
+        assert_eq!(near.trace(TraceId::from_key("loan-43")), Attempt::Read(Vec::new()));
     }
 
     #[test]
-    fn a_run_that_takes_longer_than_the_budget_is_left_to_the_threads_and_the_next_ones_for_a_while() {
+    fn after_an_attempt_in_vain_none_is_made_until_a_thread_reads_a_run_within_the_budget() {
         let folder = tempfile::tempdir().unwrap();
         let near = Near::new(Source::open(&file_with_a_run(&folder)).unwrap().1, Duration::ZERO);
-        assert_eq!(near.trace(TraceId::from_key("loan-42")), None);
-        let rests_until = near.state.lock().unwrap().rests_until;
-        assert!(rests_until.is_some());
+        let id = TraceId::from_key("loan-42");
+        assert_eq!(near.trace(id), Attempt::InVain);
+        assert_eq!(near.trace(id), Attempt::NotMade);
         // What would be answered at once is not tried, either.
-        near.state.lock().unwrap().rests_until = Some(Instant::now() + AMPLE);
-        assert_eq!(near.trace(TraceId::from_key("loan-43")), None);
+        assert_eq!(near.trace(TraceId::from_key("loan-43")), Attempt::NotMade);
+        near.note(Duration::from_micros(1));
+        assert_eq!(near.trace(id), Attempt::NotMade);
+        near.note(Duration::ZERO);
+        assert_eq!(near.trace(id), Attempt::InVain);
     }
 
     #[test]
-    fn each_attempt_in_vain_is_followed_by_a_longer_rest_until_one_succeeds() {
+    fn nothing_is_tried_after_a_thread_took_longer_than_the_budget() {
         let folder = tempfile::tempdir().unwrap();
-        let near = Near::new(Source::open(&file_with_a_run(&folder)).unwrap().1, Duration::ZERO);
-        for attempt in 1..40 {
-            assert_eq!(near.trace(TraceId::from_key("loan-42")), None);
-            let mut state = near.state.lock().unwrap();
-            assert_eq!(state.in_vain, attempt);
-            state.rests_until = None;
-        }
-        assert_eq!(near.trace(TraceId::from_key("loan-43")), Some(Vec::new()));
-        let state = near.state.lock().unwrap();
-        assert_eq!((state.in_vain, state.rests_until), (0, None));
+        let near = Near::new(Source::open(&file_with_a_run(&folder)).unwrap().1, AMPLE);
+        near.note(2 * AMPLE);
+        assert_eq!(near.trace(TraceId::from_key("loan-42")), Attempt::NotMade);
     }
 
     #[test]
@@ -142,25 +139,27 @@ mod tests {
             assert_eq!(at_once.unwrap(), events);
         }
         let hasty = SqliteReader::holding_up(&path, Duration::ZERO).unwrap();
-        assert_eq!(runtime.block_on(hasty.trace(id)).unwrap(), events);
+        for _ in 0..3 {
+            assert_eq!(runtime.block_on(hasty.trace(id)).unwrap(), events);
+        }
     }
 
     #[test]
     fn nobody_waits_for_the_question_of_another() {
         let folder = tempfile::tempdir().unwrap();
         let near = Near::new(Source::open(&file_with_a_run(&folder)).unwrap().1, AMPLE);
-        let others = near.state.lock().unwrap();
-        assert_eq!(near.trace(TraceId::from_key("loan-42")), None);
+        let others = near.session.lock().unwrap();
+        assert_eq!(near.trace(TraceId::from_key("loan-42")), Attempt::NotMade);
         drop(others);
-        assert!(near.trace(TraceId::from_key("loan-42")).is_some());
+        assert!(matches!(near.trace(TraceId::from_key("loan-42")), Attempt::Read(_)));
     }
 
     #[test]
     fn a_lock_is_not_waited_for() {
         let folder = tempfile::tempdir().unwrap();
         let near = Near::new(Source::open(&file_with_a_run(&folder)).unwrap().1, AMPLE);
-        let mut state = near.state.lock().unwrap();
-        let (snapshot, _) = state.session.snapshot().unwrap();
+        let mut session = near.session.lock().unwrap();
+        let (snapshot, _) = session.snapshot().unwrap();
         let millis: i64 = snapshot.pragma_query_value(None, "busy_timeout", |row| row.get(0)).unwrap();
         assert_eq!(millis, 0);
     }
