@@ -4,7 +4,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::body::to_bytes;
+use axum::extract::{Path, Request};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::Html;
@@ -47,6 +48,18 @@ async fn throws() -> Html<String> {
     )
 }
 
+/// A page that does nothing else for 300 ms when its button is pressed.
+async fn busy() -> Html<String> {
+    page(
+        "",
+        r#"<button id="work">Work</button><script>
+            document.querySelector('#work').onclick = () => {
+                for (const start = performance.now(); performance.now() - start < 300;);
+            };
+        </script>"#,
+    )
+}
+
 fn buttons(attributes: &str) -> Html<String> {
     page(
         attributes,
@@ -62,37 +75,43 @@ async fn order(Traced(ctx): Traced) -> Result<(), StatusCode> {
     }
 }
 
-/// The pages, and one that is answered when a report has been taken.
+/// The pages, and one that is answered when a report has been taken that has some text in it.
 fn app(throughline: &Throughline) -> Router {
-    let (taken, reports) = tokio::sync::watch::channel(0);
-    let counted = move |request: Request, next: Next| {
+    let (taken, reports) = tokio::sync::watch::channel(String::new());
+    let kept = move |request: Request, next: Next| {
         let taken = taken.clone();
         async move {
-            let is_report = request.uri().path() == "/browser/report";
-            let answer = next.run(request).await;
-            if is_report && answer.status() == StatusCode::NO_CONTENT {
-                taken.send_modify(|count| *count += 1);
+            if request.uri().path() != "/browser/report" {
+                return next.run(request).await;
+            }
+            let (head, body) = request.into_parts();
+            let body = to_bytes(body, usize::MAX).await.unwrap();
+            let answer = next.run(Request::from_parts(head, body.clone().into())).await;
+            if answer.status() == StatusCode::NO_CONTENT {
+                taken.send_modify(|text| text.push_str(&String::from_utf8_lossy(&body)));
             }
             answer
         }
     };
-    let reported = move || {
+    let reported = move |Path(part): Path<String>| {
         let mut reports = reports.clone();
         async move {
-            let taken = tokio::time::timeout(SOON, reports.wait_for(|count| *count > 0)).await;
-            if taken.is_ok() { StatusCode::OK } else { StatusCode::GATEWAY_TIMEOUT }
+            let taken = reports.wait_for(|text| text.contains(&part));
+            let is_taken = tokio::time::timeout(SOON, taken).await.is_ok();
+            if is_taken { StatusCode::OK } else { StatusCode::GATEWAY_TIMEOUT }
         }
     };
     let app = Router::new()
         .route("/slow", get(slow))
         .route("/throws", get(throws))
+        .route("/busy", get(busy))
         .route("/buttons", get(|| async { buttons("") }))
         .route("/asks", get(|| async { buttons(r#"data-consent="required""#) }))
         .route("/away", get(|| async { Html("<!doctype html><title>Away</title>") }))
-        .route("/reported", get(reported))
+        .route("/reported/{part}", get(reported))
         .route("/orders", post(order))
         .layer(throughline.layer());
-    Browser::builder(throughline).build().unwrap().add_to(app).layer(middleware::from_fn(counted))
+    Browser::builder(throughline).build().unwrap().add_to(app).layer(middleware::from_fn(kept))
 }
 
 /// Plays a scene on the pages of a site.
@@ -136,6 +155,19 @@ async fn a_page_that_is_slow_says_so_when_it_is_left() {
         assert!((1.2..60.0).contains(&took), "{name}: {took} in {figures:?}");
     }
     assert!(measured(&figures, "cls").is_some(), "{figures:?}");
+}
+
+#[tokio::test]
+async fn a_click_that_keeps_the_page_busy_is_measured_as_slow_when_the_page_is_left() {
+    if is_left_out() {
+        return;
+    }
+    let site = Site::new();
+    play(&site, "reacts_slowly").await;
+    let figures = site.figures();
+    let took = measured(&figures, "inp_seconds").unwrap_or_else(|| panic!("no INP: {figures:?}"));
+    // Browsers round it to 8 ms.
+    assert!((0.29..60.0).contains(&took), "{took} in {figures:?}");
 }
 
 #[tokio::test]
