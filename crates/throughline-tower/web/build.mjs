@@ -19,7 +19,7 @@ const folder = dirname(fileURLToPath(import.meta.url));
 /** Takes some of the library from `src/library.ts`, which says why. */
 const library = {
   name: 'library',
-  setup: (esbuild) => esbuild.onResolve({ filter: /\/whenIdleOrHidden\.js$/ }, () => ({
+  setup: (esbuild) => esbuild.onResolve({ filter: /\/(bindReporter|initMetric|whenIdleOrHidden)\.js$/ }, () => ({
     path: join(folder, 'src/library.ts'),
   })),
 };

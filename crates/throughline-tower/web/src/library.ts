@@ -1,4 +1,25 @@
-// Takes the place of a part of `web-vitals`: `build.mjs` sees to that.
+// Takes the place of parts of `web-vitals`: `build.mjs` sees to that. How things are measured is left to the library.
+
+interface Metric {
+  name: string;
+  value: number;
+  entries: PerformanceEntry[];
+}
+
+/** A measurement, without a value for now unless one is given. The library would add an id and how the page was opened: not sent. */
+export function initMetric(name: string, value = -1): Metric {
+  return { name, value, entries: [] };
+}
+
+/** What reports a measurement once it is final, if its value is new. The library would rate it as well: not sent either. */
+export function bindReporter(report: (metric: Metric) => void, metric: Metric): (isFinal?: boolean) => void {
+  let reported: number | undefined;
+  return (isFinal) => {
+    if (!isFinal || metric.value < 0 || metric.value === reported) return;
+    reported = metric.value;
+    report(metric);
+  };
+}
 
 const postponed: (() => void)[] = [];
 

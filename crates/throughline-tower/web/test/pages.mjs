@@ -37,6 +37,13 @@ const scenes = {
     assert.equal((await answer).status(), 500);
     await leave(page, 'click');
   },
+  async gives_up(page, url) {
+    await page.goto(`${url}/gives-up`);
+    const failed = page.waitForEvent('pageerror');
+    await page.click('#order');
+    await failed;
+    await leave(page, 'rejection');
+  },
   async reacts_slowly(page, url) {
     await page.goto(`${url}/busy`);
     // A browser measures a click when the page has been painted after it. It may never find the page idle before it is left.

@@ -48,6 +48,14 @@ async fn throws() -> Html<String> {
     )
 }
 
+/// A page whose button sends a request that fails, of which nobody takes notice.
+async fn gives_up() -> Html<String> {
+    page(
+        "",
+        r#"<button id="order" onclick="fetch('/orders', { signal: AbortSignal.abort() })">Order</button>"#,
+    )
+}
+
 /// A page that does nothing else for 300 ms when its button is pressed.
 async fn busy() -> Html<String> {
     page(
@@ -105,6 +113,7 @@ fn app(throughline: &Throughline) -> Router {
         .route("/slow", get(slow))
         .route("/throws", get(throws))
         .route("/busy", get(busy))
+        .route("/gives-up", get(gives_up))
         .route("/buttons", get(|| async { buttons("") }))
         .route("/asks", get(|| async { buttons(r#"data-consent="required""#) }))
         .route("/away", get(|| async { Html("<!doctype html><title>Away</title>") }))
@@ -222,6 +231,20 @@ async fn a_click_the_request_and_the_run_are_one_trace_though_the_page_was_left(
     assert_eq!(run.trace_id, click.trace_id);
     assert_eq!(&*run.root.as_ref().unwrap().name, "POST /orders", "the run is the request, not the click");
     assert_eq!(&*run.cause.as_ref().unwrap().name, "stage:charge");
+}
+
+#[tokio::test]
+async fn a_request_that_fails_after_a_click_is_a_rejection_that_nobody_handled() {
+    if is_left_out() {
+        return;
+    }
+    let site = Site::new();
+    play(&site, "gives_up").await;
+    let failure = site.event("web:error");
+    assert_eq!(failure.data.as_ref().unwrap()["kind"], "rejection");
+    assert_eq!(&*failure.error.as_ref().unwrap().kind, "AbortError");
+    let click = site.event("web:click");
+    assert_eq!((failure.trace_id, failure.parent_span_id), (click.trace_id, click.parent_span_id));
 }
 
 #[tokio::test]
