@@ -76,8 +76,8 @@ function send(): void {
   if (!allowed || !waiting.length) return;
   const body = JSON.stringify(waiting.map((entry) => ({ ...entry, ago: now() - entry.at })));
   waiting = [];
-  // A beacon survives the page; one that is refused, since too many are on their way, is tried as a request that does.
-  if (!navigator.sendBeacon(report, body)) fetch(report, { method: 'POST', body, keepalive: true }).catch(() => {});
+  // A beacon survives the page. Where there are none, or too many are on their way, a request that does is tried.
+  if (!navigator.sendBeacon?.(report, body)) fetch(report, { method: 'POST', body, keepalive: true }).catch(() => {});
 }
 
 function hex(value: number | bigint, digits: number): string {

@@ -57,6 +57,25 @@ const scenes = {
     await measured;
     await leave(page, 'INP');
   },
+  async calls(page, url, { listed, other }) {
+    await page.goto(`${url}/calls/${listed}/${other}`);
+    const answered = [listed, other].map((port) => page.waitForResponse((response) => (
+      new URL(response.url()).port === String(port) && response.request().method() === 'GET'
+    )));
+    await page.click('#order');
+    await Promise.all(answered);
+    await leave(page, 'click');
+  },
+  async has_no_beacons(page, url) {
+    await page.addInitScript(() => { delete Navigator.prototype.sendBeacon; });
+    await page.goto(`${url}/busy`);
+    await leave(page, 'CLS');
+  },
+  async has_beacons_refused(page, url) {
+    await page.addInitScript(() => { Navigator.prototype.sendBeacon = () => false; });
+    await page.goto(`${url}/busy`);
+    await leave(page, 'CLS');
+  },
   async refuses(page, url) {
     const sent = [];
     page.on('request', (request) => sent.push([request.url(), request.headers().traceparent]));
@@ -89,7 +108,8 @@ try {
   const context = await browser.newContext({ userAgent: 'Mozilla/5.0 (X11; Linux x86_64) Chrome/139.0.0.0 Safari/537.36' });
   const page = await context.newPage();
   page.setDefaultTimeout(30_000);
-  await scenes[scene](page, JSON.parse(given).url);
+  const { url, ...others } = JSON.parse(given);
+  await scenes[scene](page, url, others);
 } finally {
   await browser.close();
 }

@@ -1,19 +1,23 @@
 //! Real pages in a real Chromium. What is clicked on is in `web/test/pages.mjs`, a function for each test here.
 
+use std::future::ready;
 use std::process::Stdio;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::to_bytes;
 use axum::extract::{Path, Request};
-use axum::http::StatusCode;
+use axum::http::header::{ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN};
+use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::Html;
 use axum::routing::{get, post};
-use serde_json::json;
+use serde_json::{Value, json};
 use throughline_core::{Throughline, TraceEvent, TraceQuery};
 use throughline_tower::browser::Browser;
 use throughline_tower::{LayerExt as _, Traced};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
 
 use super::Site;
 use super::sources::{may_be_left_out, modules};
@@ -75,6 +79,41 @@ fn buttons(attributes: &str) -> Html<String> {
     )
 }
 
+/// A page whose button asks two services of other origins, of which it lists the first.
+async fn calls(Path((listed, other)): Path<(u16, u16)>) -> Html<String> {
+    let [listed, other] = [listed, other].map(|port| format!("http://127.0.0.1:{port}"));
+    page(
+        &format!(r#"data-origins="https://api.example.org {listed}""#),
+        &format!(
+            r#"<button id="order" onclick="fetch('{listed}/stock'); fetch('{other}/stock')">Order</button>"#
+        ),
+    )
+}
+
+/// A service that pages of every origin may ask.
+struct Elsewhere {
+    port: u16,
+    /// The `traceparent` of each request, if it had one.
+    heard: mpsc::UnboundedReceiver<Option<String>>,
+}
+
+impl Elsewhere {
+    async fn new() -> Self {
+        let (hears, heard) = mpsc::unbounded_channel();
+        let answer = move |request: Request| {
+            if request.method() != Method::OPTIONS {
+                let traceparent = request.headers().get("traceparent");
+                hears.send(traceparent.map(|it| it.to_str().unwrap().to_owned())).unwrap();
+            }
+            ready([(ACCESS_CONTROL_ALLOW_ORIGIN, "*"), (ACCESS_CONTROL_ALLOW_HEADERS, "traceparent")])
+        };
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(axum::serve(listener, Router::new().fallback(answer)).into_future());
+        Self { port, heard }
+    }
+}
+
 async fn order(Traced(ctx): Traced) -> Result<(), StatusCode> {
     let charged = ctx.trace("stage:charge", async { Err::<(), _>(std::io::Error::other("card expired")) });
     match charged.await {
@@ -85,7 +124,7 @@ async fn order(Traced(ctx): Traced) -> Result<(), StatusCode> {
 
 /// The pages, and one that is answered when a report has been taken that has some text in it.
 fn app(throughline: &Throughline) -> Router {
-    let (taken, reports) = tokio::sync::watch::channel(String::new());
+    let (taken, reports) = watch::channel(String::new());
     let kept = move |request: Request, next: Next| {
         let taken = taken.clone();
         async move {
@@ -119,18 +158,24 @@ fn app(throughline: &Throughline) -> Router {
         .route("/away", get(|| async { Html("<!doctype html><title>Away</title>") }))
         .route("/reported/{part}", get(reported))
         .route("/orders", post(order))
+        .route("/calls/{listed}/{other}", get(calls))
         .layer(throughline.layer());
     Browser::builder(throughline).build().unwrap().add_to(app).layer(middleware::from_fn(kept))
 }
 
 /// Plays a scene on the pages of a site.
 async fn play(site: &Site, scene: &str) {
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
+    play_with(site, scene, json!({})).await;
+}
+
+/// The same, if the scene has to know more than where the site is.
+async fn play_with(site: &Site, scene: &str, mut given: Value) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    given["url"] = format!("http://{}", listener.local_addr().unwrap()).into();
     let serving = tokio::spawn(axum::serve(listener, app(&site.throughline)).into_future());
     let mut node = tokio::process::Command::new("node");
     node.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/web/test/pages.mjs"))
-        .args([scene, &json!({ "url": url }).to_string()])
+        .args([scene, &given.to_string()])
         .env("NODE_PATH", modules())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -245,6 +290,33 @@ async fn a_request_that_fails_after_a_click_is_a_rejection_that_nobody_handled()
     assert_eq!(&*failure.error.as_ref().unwrap().kind, "AbortError");
     let click = site.event("web:click");
     assert_eq!((failure.trace_id, failure.parent_span_id), (click.trace_id, click.parent_span_id));
+}
+
+#[tokio::test]
+async fn a_request_to_another_origin_has_the_trace_of_its_click_only_if_the_page_lists_that_origin() {
+    if is_left_out() {
+        return;
+    }
+    let site = Site::new();
+    let [mut listed, mut other] = [Elsewhere::new().await, Elsewhere::new().await];
+    play_with(&site, "calls", json!({ "listed": listed.port, "other": other.port })).await;
+    let click = site.event("web:click");
+    let traceparent = format!("00-{}-{}-01", click.trace_id, click.parent_span_id.unwrap());
+    assert_eq!(listed.heard.recv().await, Some(Some(traceparent)));
+    assert_eq!(other.heard.recv().await, Some(None));
+}
+
+#[tokio::test]
+async fn a_page_reports_when_it_is_left_though_beacons_are_missing_or_refused() {
+    if is_left_out() {
+        return;
+    }
+    for scene in ["has_no_beacons", "has_beacons_refused"] {
+        let site = Site::new();
+        play(&site, scene).await;
+        let figures = site.figures();
+        assert!(measured(&figures, "cls").is_some(), "{scene}: {figures:?}");
+    }
 }
 
 #[tokio::test]
