@@ -14,9 +14,18 @@ if (!modules || !out) {
 }
 const { build } = createRequire(join(resolve(modules), 'none.js'))('esbuild');
 const file = join(resolve(out), 'script.js');
+const folder = dirname(fileURLToPath(import.meta.url));
+
+/** Takes some of the library from `src/library.ts`, which says why. */
+const library = {
+  name: 'library',
+  setup: (esbuild) => esbuild.onResolve({ filter: /\/(bindReporter|initMetric|whenIdleOrHidden)\.js$/ }, () => ({
+    path: join(folder, 'src/library.ts'),
+  })),
+};
 
 await build({
-  absWorkingDir: dirname(fileURLToPath(import.meta.url)),
+  absWorkingDir: folder,
   entryPoints: ['src/script.ts'],
   outfile: file,
   nodePaths: [resolve(modules)],
@@ -24,6 +33,9 @@ await build({
   format: 'iife',
   target: ['chrome120', 'firefox121', 'safari17'],
   minify: true,
+  // The library begins private names like that.
+  mangleProps: /^_/,
+  plugins: [library],
   legalComments: 'none',
   charset: 'utf8',
   logLevel: 'warning',

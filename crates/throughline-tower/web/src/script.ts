@@ -5,13 +5,19 @@
 // With `data-consent="required"`, nothing leaves the page before `throughline.consent(true)`, no header either.
 // `data-origins` lists, with spaces between them, the other origins whose requests continue the trace of a click.
 
-import { onCLS, onFCP, onINP, onLCP, onTTFB } from 'web-vitals';
+// One by one, for `build.mjs` takes some of what they need from `library.ts`.
+import { onCLS } from 'web-vitals/onCLS.js';
+import { onFCP } from 'web-vitals/onFCP.js';
+import { onINP } from 'web-vitals/onINP.js';
+import { onLCP } from 'web-vitals/onLCP.js';
+import { onTTFB } from 'web-vitals/onTTFB.js';
 
 /** A click, until the requests that it led to are sent. */
 interface Click {
   name: 'click';
   trace: string;
   span: string;
+  /** The element that was clicked; nothing if a request came from no click. */
   target: string;
   at: number;
   /** How long it took until the last of its requests was answered, in milliseconds. */
@@ -29,7 +35,7 @@ interface Failure {
   kind: 'error' | 'rejection' | 'resource';
   type: string;
   message: string;
-  stack?: string | undefined;
+  stack: string;
   page: string;
   /** The click that it followed. */
   trace?: string | undefined;
@@ -47,7 +53,7 @@ declare global {
 const MOST = 50;
 /** What happens within this time of a click is taken for its consequence, in milliseconds. */
 const CONSEQUENCE = 5000;
-/** How long what happened waits for more of it, in milliseconds. */
+/** How long what happened waits at most for more of it, in milliseconds. */
 const PATIENCE = 5000;
 
 const { src, dataset } = document.currentScript as HTMLScriptElement;
@@ -58,103 +64,101 @@ const fetch = window.fetch;
 
 let allowed = dataset.consent !== 'required';
 let waiting: (Click | Vital | Failure)[] = [];
-let timer = 0;
 let failuresLeft = MOST;
 let click: Click | undefined;
 
 function put(entry: Click | Vital | Failure): void {
-  if (waiting.length < MOST) waiting.push(entry);
-  timer ||= setTimeout(send, PATIENCE);
+  // The first one says when all that come after it are sent.
+  if (waiting.length < MOST && waiting.push(entry) === 1) setTimeout(send, PATIENCE);
 }
 
 function send(): void {
-  clearTimeout(timer);
-  timer = 0;
   if (!allowed || !waiting.length) return;
-  const sent = now();
-  const body = JSON.stringify(waiting.map((entry) => ({ ...entry, ago: sent - entry.at })));
+  const body = JSON.stringify(waiting.map((entry) => ({ ...entry, ago: now() - entry.at })));
   waiting = [];
-  // A beacon survives the page; one that is refused, since too many are on their way, is tried as a request that does.
-  if (!navigator.sendBeacon(report, body)) fetch(report, { method: 'POST', body, keepalive: true }).catch(() => {});
+  // A beacon survives the page. Where there are none, or too many are on their way, a request that does is tried.
+  if (!navigator.sendBeacon?.(report, body)) fetch(report, { method: 'POST', body, keepalive: true }).catch(() => {});
 }
 
-/** A number of so many digits that nobody can guess, in hexadecimal. */
-function random(bytes: number): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(bytes)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+function hex(value: number | bigint, digits: number): string {
+  return value.toString(16).padStart(digits, '0');
+}
+
+/** 16 hexadecimal digits that nobody can guess. */
+function random(): string {
+  return hex(crypto.getRandomValues(new BigUint64Array(1))[0]!, 16);
+}
+
+/** A trace; its id begins with the time, so that traces of one time lie beside each other. */
+function begin(target: string): Click {
+  const trace = (hex(Date.now(), 12) + random() + random()).slice(0, 32);
+  return { name: 'click', trace, span: random(), target, at: now() };
 }
 
 function cause(): Click | undefined {
   return click && now() - click.at < CONSEQUENCE ? click : undefined;
 }
 
-function fail(kind: Failure['kind'], type: string, message: string, stack?: string): void {
+function text(value: unknown, most: number): string {
+  return String(value).slice(0, most);
+}
+
+/** Anything can be thrown, and what is unlike an error has no type, no message and no stack. */
+function fail(kind: Failure['kind'], thrown: unknown): void {
   if (failuresLeft-- < 1) return;
+  const { name = typeof thrown, message = thrown, stack = '' } = Object(thrown) as Partial<Error>;
   const { trace, span } = cause() ?? {};
-  const page = location.pathname;
-  put({ name: 'error', kind, type, message: message.slice(0, 500), stack: stack?.slice(0, 4000), page, trace, span, at: now() });
-}
-
-function failWith(kind: Failure['kind'], thrown: unknown): void {
-  if (thrown instanceof Error) fail(kind, thrown.name, thrown.message, thrown.stack);
-  else fail(kind, typeof thrown, String(thrown));
-}
-
-/** The headers of a request with the trace of the click before it; nothing if it goes where no trace belongs. */
-function traced(input: RequestInfo | URL, init?: RequestInit): [Headers, Click] | undefined {
-  const request = input instanceof Request ? input : undefined;
-  const { origin } = new URL(request?.url ?? (input as string | URL), location.href);
-  const headers = new Headers(init?.headers ?? request?.headers);
-  if (!allowed || !origins.includes(origin) || headers.has('traceparent')) return;
-  const by = cause() ?? { name: 'click', trace: id(), span: random(8), target: '', at: now() };
-  headers.set('traceparent', `00-${by.trace}-${by.span}-01`);
-  return [headers, by];
-}
-
-/** The id of a trace: the time, so that traces of one time lie beside each other, and a number that nobody can guess. */
-function id(): string {
-  return Date.now().toString(16).padStart(12, '0') + random(10);
+  put({
+    name: 'error',
+    kind,
+    type: text(name, 100),
+    message: text(message, 500),
+    stack: text(stack, 4000),
+    page: location.pathname,
+    trace,
+    span,
+    at: now(),
+  });
 }
 
 addEventListener('click', ({ target }) => {
   if (!(target instanceof Element)) return;
-  const { localName, id: named } = target.closest('a,button,input,[role=button]') ?? target;
-  click = { name: 'click', trace: id(), span: random(8), target: localName + (named && `#${named}`), at: now() };
+  const { localName, id } = target.closest('a,button,input,[role=button]') ?? target;
+  click = begin(localName + (id && `#${id}`));
 }, true);
 
 window.fetch = (input, init) => {
   let by: Click | undefined;
   try {
-    const found = traced(input, init);
-    if (found) {
-      init = { ...init, headers: found[0] };
-      by = found[1];
+    // Only a request has an address and headers of its own.
+    const { url = input as string | URL, headers: own } = input as Partial<Request>;
+    const headers = new Headers(init?.headers ?? own);
+    if (allowed && origins.includes(new URL(url, document.baseURI).origin) && !headers.has('traceparent')) {
+      by = cause() ?? begin('');
+      headers.set('traceparent', `00-${by.trace}-${by.span}-01`);
+      init = { ...init, headers };
+      if (by.target && !waiting.includes(by)) put(by);
     }
   } catch {
     // What no request can be made of, `fetch` itself complains of.
   }
-  const answer = fetch(input, init);
-  if (by?.target) {
-    const of = by;
-    const took = () => { of.took = now() - of.at; };
-    if (!waiting.includes(of)) put(of);
-    answer.then(took, took);
-  }
-  return answer;
+  return fetch(input, init).finally(() => {
+    if (by) by.took = now() - by.at;
+  });
 };
 
-addEventListener('error', (event) => {
-  const { target } = event;
-  if (event instanceof ErrorEvent) failWith('error', event.error ?? event.message);
-  else if (target instanceof Element) {
-    const { localName, src, href } = target as Element & { src?: string; href?: string };
-    fail('resource', localName, (src ?? href ?? '').replace(/[?#].*/, ''));
-  }
+// What a script throws has the window as its target, and what was not loaded has its element.
+addEventListener('error', ({ error, message, target }) => {
+  if (target instanceof Element) {
+    const { localName: name, src, href } = target as Element & { src?: string; href?: string };
+    fail('resource', { name, message: text(src ?? href, 4000).replace(/[?#].*/, '') });
+  } else fail('error', error ?? message);
 }, true);
-addEventListener('unhandledrejection', ({ reason }) => failWith('rejection', reason));
+addEventListener('unhandledrejection', ({ reason }) => fail('rejection', reason));
 
 for (const measure of [onCLS, onFCP, onINP, onLCP, onTTFB]) measure(({ name, value }) => put({ name, value, at: now() }));
 // On the window, after the document: what is measured until the page is hidden is measured by then.
-addEventListener('visibilitychange', () => { if (document.visibilityState === 'hidden') send(); });
+addEventListener('visibilitychange', send);
 addEventListener('pagehide', send);
 
 window.throughline = {

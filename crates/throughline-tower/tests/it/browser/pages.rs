@@ -1,18 +1,23 @@
 //! Real pages in a real Chromium. What is clicked on is in `web/test/pages.mjs`, a function for each test here.
 
+use std::future::ready;
 use std::process::Stdio;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::body::to_bytes;
+use axum::extract::{Path, Request};
+use axum::http::header::{ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN};
+use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::Html;
 use axum::routing::{get, post};
-use serde_json::json;
+use serde_json::{Value, json};
 use throughline_core::{Throughline, TraceEvent, TraceQuery};
 use throughline_tower::browser::Browser;
 use throughline_tower::{LayerExt as _, Traced};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
 
 use super::Site;
 use super::sources::{may_be_left_out, modules};
@@ -47,11 +52,66 @@ async fn throws() -> Html<String> {
     )
 }
 
+/// A page whose button sends a request that fails, of which nobody takes notice.
+async fn gives_up() -> Html<String> {
+    page(
+        "",
+        r#"<button id="order" onclick="fetch('/orders', { signal: AbortSignal.abort() })">Order</button>"#,
+    )
+}
+
+/// A page that does nothing else for 300 ms when its button is pressed.
+async fn busy() -> Html<String> {
+    page(
+        "",
+        r#"<button id="work">Work</button><script>
+            document.querySelector('#work').onclick = () => {
+                for (const start = performance.now(); performance.now() - start < 300;);
+            };
+        </script>"#,
+    )
+}
+
 fn buttons(attributes: &str) -> Html<String> {
     page(
         attributes,
         r#"<button id="order" onclick="fetch('/orders', { method: 'POST' })">Order</button><a href="/away">Away</a>"#,
     )
+}
+
+/// A page whose button asks two services of other origins, of which it lists the first.
+async fn calls(Path((listed, other)): Path<(u16, u16)>) -> Html<String> {
+    let [listed, other] = [listed, other].map(|port| format!("http://127.0.0.1:{port}"));
+    page(
+        &format!(r#"data-origins="https://api.example.org {listed}""#),
+        &format!(
+            r#"<button id="order" onclick="fetch('{listed}/stock'); fetch('{other}/stock')">Order</button>"#
+        ),
+    )
+}
+
+/// A service that pages of every origin may ask.
+struct Elsewhere {
+    port: u16,
+    /// The `traceparent` of each request, if it had one.
+    heard: mpsc::UnboundedReceiver<Option<String>>,
+}
+
+impl Elsewhere {
+    async fn new() -> Self {
+        let (hears, heard) = mpsc::unbounded_channel();
+        let answer = move |request: Request| {
+            if request.method() != Method::OPTIONS {
+                let traceparent = request.headers().get("traceparent");
+                hears.send(traceparent.map(|it| it.to_str().unwrap().to_owned())).unwrap();
+            }
+            ready([(ACCESS_CONTROL_ALLOW_ORIGIN, "*"), (ACCESS_CONTROL_ALLOW_HEADERS, "traceparent")])
+        };
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(axum::serve(listener, Router::new().fallback(answer)).into_future());
+        Self { port, heard }
+    }
 }
 
 async fn order(Traced(ctx): Traced) -> Result<(), StatusCode> {
@@ -62,47 +122,60 @@ async fn order(Traced(ctx): Traced) -> Result<(), StatusCode> {
     }
 }
 
-/// The pages, and one that is answered when a report has been taken.
+/// The pages, and one that is answered when a report has been taken that has some text in it.
 fn app(throughline: &Throughline) -> Router {
-    let (taken, reports) = tokio::sync::watch::channel(0);
-    let counted = move |request: Request, next: Next| {
+    let (taken, reports) = watch::channel(String::new());
+    let kept = move |request: Request, next: Next| {
         let taken = taken.clone();
         async move {
-            let is_report = request.uri().path() == "/browser/report";
-            let answer = next.run(request).await;
-            if is_report && answer.status() == StatusCode::NO_CONTENT {
-                taken.send_modify(|count| *count += 1);
+            if request.uri().path() != "/browser/report" {
+                return next.run(request).await;
+            }
+            let (head, body) = request.into_parts();
+            let body = to_bytes(body, usize::MAX).await.unwrap();
+            let answer = next.run(Request::from_parts(head, body.clone().into())).await;
+            if answer.status() == StatusCode::NO_CONTENT {
+                taken.send_modify(|text| text.push_str(&String::from_utf8_lossy(&body)));
             }
             answer
         }
     };
-    let reported = move || {
+    let reported = move |Path(part): Path<String>| {
         let mut reports = reports.clone();
         async move {
-            let taken = tokio::time::timeout(SOON, reports.wait_for(|count| *count > 0)).await;
-            if taken.is_ok() { StatusCode::OK } else { StatusCode::GATEWAY_TIMEOUT }
+            let taken = reports.wait_for(|text| text.contains(&part));
+            let is_taken = tokio::time::timeout(SOON, taken).await.is_ok();
+            if is_taken { StatusCode::OK } else { StatusCode::GATEWAY_TIMEOUT }
         }
     };
     let app = Router::new()
         .route("/slow", get(slow))
         .route("/throws", get(throws))
+        .route("/busy", get(busy))
+        .route("/gives-up", get(gives_up))
         .route("/buttons", get(|| async { buttons("") }))
         .route("/asks", get(|| async { buttons(r#"data-consent="required""#) }))
         .route("/away", get(|| async { Html("<!doctype html><title>Away</title>") }))
-        .route("/reported", get(reported))
+        .route("/reported/{part}", get(reported))
         .route("/orders", post(order))
+        .route("/calls/{listed}/{other}", get(calls))
         .layer(throughline.layer());
-    Browser::builder(throughline).build().unwrap().add_to(app).layer(middleware::from_fn(counted))
+    Browser::builder(throughline).build().unwrap().add_to(app).layer(middleware::from_fn(kept))
 }
 
 /// Plays a scene on the pages of a site.
 async fn play(site: &Site, scene: &str) {
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
+    play_with(site, scene, json!({})).await;
+}
+
+/// The same, if the scene has to know more than where the site is.
+async fn play_with(site: &Site, scene: &str, mut given: Value) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    given["url"] = format!("http://{}", listener.local_addr().unwrap()).into();
     let serving = tokio::spawn(axum::serve(listener, app(&site.throughline)).into_future());
     let mut node = tokio::process::Command::new("node");
     node.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/web/test/pages.mjs"))
-        .args([scene, &json!({ "url": url }).to_string()])
+        .args([scene, &given.to_string()])
         .env("NODE_PATH", modules())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -136,6 +209,19 @@ async fn a_page_that_is_slow_says_so_when_it_is_left() {
         assert!((1.2..60.0).contains(&took), "{name}: {took} in {figures:?}");
     }
     assert!(measured(&figures, "cls").is_some(), "{figures:?}");
+}
+
+#[tokio::test]
+async fn a_click_that_keeps_the_page_busy_is_measured_as_slow_when_the_page_is_left() {
+    if is_left_out() {
+        return;
+    }
+    let site = Site::new();
+    play(&site, "reacts_slowly").await;
+    let figures = site.figures();
+    let took = measured(&figures, "inp_seconds").unwrap_or_else(|| panic!("no INP: {figures:?}"));
+    // Browsers round it to 8 ms.
+    assert!((0.29..60.0).contains(&took), "{took} in {figures:?}");
 }
 
 #[tokio::test]
@@ -190,6 +276,47 @@ async fn a_click_the_request_and_the_run_are_one_trace_though_the_page_was_left(
     assert_eq!(run.trace_id, click.trace_id);
     assert_eq!(&*run.root.as_ref().unwrap().name, "POST /orders", "the run is the request, not the click");
     assert_eq!(&*run.cause.as_ref().unwrap().name, "stage:charge");
+}
+
+#[tokio::test]
+async fn a_request_that_fails_after_a_click_is_a_rejection_that_nobody_handled() {
+    if is_left_out() {
+        return;
+    }
+    let site = Site::new();
+    play(&site, "gives_up").await;
+    let failure = site.event("web:error");
+    assert_eq!(failure.data.as_ref().unwrap()["kind"], "rejection");
+    assert_eq!(&*failure.error.as_ref().unwrap().kind, "AbortError");
+    let click = site.event("web:click");
+    assert_eq!((failure.trace_id, failure.parent_span_id), (click.trace_id, click.parent_span_id));
+}
+
+#[tokio::test]
+async fn a_request_to_another_origin_has_the_trace_of_its_click_only_if_the_page_lists_that_origin() {
+    if is_left_out() {
+        return;
+    }
+    let site = Site::new();
+    let [mut listed, mut other] = [Elsewhere::new().await, Elsewhere::new().await];
+    play_with(&site, "calls", json!({ "listed": listed.port, "other": other.port })).await;
+    let click = site.event("web:click");
+    let traceparent = format!("00-{}-{}-01", click.trace_id, click.parent_span_id.unwrap());
+    assert_eq!(listed.heard.recv().await, Some(Some(traceparent)));
+    assert_eq!(other.heard.recv().await, Some(None));
+}
+
+#[tokio::test]
+async fn a_page_reports_when_it_is_left_though_beacons_are_missing_or_refused() {
+    if is_left_out() {
+        return;
+    }
+    for scene in ["has_no_beacons", "has_beacons_refused"] {
+        let site = Site::new();
+        play(&site, scene).await;
+        let figures = site.figures();
+        assert!(measured(&figures, "cls").is_some(), "{scene}: {figures:?}");
+    }
 }
 
 #[tokio::test]
