@@ -1,4 +1,4 @@
-//! How often the rules about what is unusual are wrong in a simulated week, and whether they find what changed after it.
+//! How often the rules about what is unusual are wrong in a simulated week, whether they find what changed after it, and how soon.
 
 use serde_json::json;
 use throughline::metrics::Profile;
@@ -67,19 +67,43 @@ const fn many(load: Load) -> Load {
     Load { ended: 300.0, ..load }
 }
 
+/// What ends of a workflow until the next scrape.
+fn record(tape: &Tape, random: &mut Random, workflow: &str, Load { ended, failing, slower }: Load) {
+    // Of so many, the Poisson distribution is close to the normal one.
+    let ended = (ended + ended.sqrt() * random.normal()).round().max(0.0) as usize;
+    for _ in 0..ended {
+        let status = if random.next() < failing { "failed" } else { "success" };
+        let seconds = 0.1 * slower * (0.8 * random.normal()).exp();
+        tape.time(&WORKFLOW_DURATION, ["acme", workflow, status], 1, seconds);
+    }
+}
+
 fn recorded() -> Tape {
     let mut tape = Tape::new(Profile::standard());
     let mut random = Random(1);
     for tick in 0..=QUIET + CHANGED {
         for (workflow, load) in WORKFLOWS {
-            let Load { ended, failing, slower } = load(tick);
-            // Of so many, the Poisson distribution is close to the normal one.
-            let ended = (ended + ended.sqrt() * random.normal()).round().max(0.0) as usize;
-            for _ in 0..ended {
-                let status = if random.next() < failing { "failed" } else { "success" };
-                let seconds = 0.1 * slower * (0.8 * random.normal()).exp();
-                tape.time(&WORKFLOW_DURATION, ["acme", workflow, status], 1, seconds);
-            }
+            record(&tape, &mut random, workflow, load(tick));
+        }
+        tape.scrape();
+    }
+    tape
+}
+
+/// The least history in which a day can be compared with, and the hour before it.
+const SHORT: usize = 26 * 60 / STEP;
+/// How many workflows change at its end, each by its own chance.
+const CHANGING: usize = 20;
+
+/// Ten minutes in which one a second ends of workflows that all fail twice as often, or take three times as long.
+fn changing(after: fn(Load) -> Load) -> Tape {
+    let mut tape = Tape::new(Profile::standard());
+    let mut random = Random(2);
+    let names: Vec<_> = (0..CHANGING).map(|workflow| format!("workflow-{workflow}")).collect();
+    for tick in 0..=SHORT + 1 {
+        for workflow in &names {
+            let load = if tick < SHORT { STEADY } else { after(many(STEADY)) };
+            record(&tape, &mut random, workflow, load);
         }
         tape.scrape();
     }
@@ -115,6 +139,37 @@ fn the_rules_about_what_is_unusual_raise_at_most_one_false_alarm_a_week_and_find
         });
         let file = folder.path().join("test.json");
         let all = json!({ "rule_files": ["alerts.yaml"], "evaluation_interval": step, "tests": [test] });
+        std::fs::write(&file, all.to_string()).unwrap();
+        let verdict = run("promtool", &["test", "rules", file.to_str().unwrap()]);
+        assert!(verdict.is_ok(), "{verdict:?}");
+    }
+}
+
+#[test]
+fn a_share_that_doubles_and_a_percentile_that_triples_are_found_within_ten_minutes_in_nineteen_of_twenty() {
+    if may_do_without("promtool") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let rules = Kit::new(Profile::standard()).alerts().unwrap().contents;
+    let changes: [(&str, fn(Load) -> Load); 2] = [
+        ("UnusualFailures", |load| Load { failing: 0.2, ..load }),
+        ("UnusualDuration", |load| Load { slower: 3.0, ..load }),
+    ];
+    for (alert, after) in changes {
+        std::fs::write(folder.path().join("alerts.yaml"), alone(&rules, alert).to_string()).unwrap();
+        let firing = format!("ALERTS{{alertname=\"{alert}\",alertstate=\"firing\"}}");
+        let minutes = |ticks: usize| format!("{}m", ticks * STEP);
+        let test = json!({
+            "interval": minutes(1), "input_series": changing(after).play(), "promql_expr_test": [
+                { "expr": firing, "eval_time": minutes(SHORT - 1), "exp_samples": [] },
+                { "expr": format!("count({firing}) >= bool {}", CHANGING * 95 / 100),
+                  "eval_time": minutes(SHORT + 1), "exp_samples": [{ "labels": "{}", "value": 1 }] },
+            ],
+        });
+        let file = folder.path().join("test.json");
+        let all =
+            json!({ "rule_files": ["alerts.yaml"], "evaluation_interval": minutes(1), "tests": [test] });
         std::fs::write(&file, all.to_string()).unwrap();
         let verdict = run("promtool", &["test", "rules", file.to_str().unwrap()]);
         assert!(verdict.is_ok(), "{verdict:?}");

@@ -10,6 +10,7 @@ use throughline::metrics::Prometheus;
 use throughline_core::Throughline;
 use throughline_sqlite::SqliteStore;
 
+use crate::doctor_rules::site_without;
 use crate::sandbox::Sandbox;
 use crate::services::succeed;
 use crate::sidecar_scrape::Server;
@@ -243,7 +244,9 @@ async fn the_checklist_says_of_a_well_kept_service_what_it_saw() {
     let (_service, url) = well_kept(&sandbox).await;
     let permissions = std::fs::Permissions::from_mode(0o600);
     std::fs::set_permissions(sandbox.path("traces.db"), permissions).unwrap();
-    let said = sandbox.run(&["alerts", "--job", "loans", "--out", "."]);
+    let site = site_without("/nothing").await;
+    let linked = ["--runbooks", &site, "--grafana", &site];
+    let said = sandbox.run(&[&["alerts", "--job", "loans", "--out", "."], &linked[..]].concat());
     assert_eq!(said.code, 0, "{}", said.stderr);
     let said = sandbox.run(&["routing", "--out", "."]);
     assert_eq!(said.code, 0, "{}", said.stderr);
@@ -278,7 +281,7 @@ async fn the_checklist_says_of_a_well_kept_service_what_it_saw() {
     for name in ["service_name", "durable", "writable", "private", "pseudonyms", "outbox", "retention"] {
         assert_eq!(said[name].0, "ok", "{name}: {}", said[name].1);
     }
-    for name in ["redaction", "metrics_page", "ledger", "liveness", "readiness", "startup"] {
+    for name in ["redaction", "metrics_page", "ledger", "links", "liveness", "readiness", "startup"] {
         assert_eq!(said[name].0, "ok", "{name}: {}", said[name].1);
     }
     assert_ne!(said["file_descriptors"].0, "not_checked", "the page says it: {said:#?}");

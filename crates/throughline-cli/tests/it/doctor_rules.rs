@@ -63,7 +63,7 @@ impl Drop for Prometheus {
 }
 
 /// A site with every page but one.
-async fn site_without(missing: &'static str) -> String {
+pub(crate) async fn site_without(missing: &'static str) -> String {
     let page = move |uri: Uri| async move {
         if uri.path().ends_with(missing) { StatusCode::NOT_FOUND } else { StatusCode::OK }
     };

@@ -91,7 +91,10 @@ impl Trouble {
             let mut run = self.run.clone();
             for command in commands(alert) {
                 let said = self.run(&command, &run);
-                if let Some(listed) = said.split_whitespace().find(|word| is_short_id(word)) {
+                // Of what is listed, people look at what failed.
+                let failed = said.lines().filter(|line| line.contains("fail"));
+                let listed = failed.chain(said.lines()).flat_map(str::split_whitespace);
+                if let Some(listed) = listed.into_iter().find(|word| is_short_id(word)) {
                     run = listed.to_owned();
                 }
                 if known.insert(command.clone()) {

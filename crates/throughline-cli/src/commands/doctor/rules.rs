@@ -99,7 +99,7 @@ pub(super) fn links(seen: &Seen) -> Finding {
             let answer = Health::ask(target);
             match (answer.status, answer.error) {
                 // Some pages want to know first who is asking.
-                (Some(..400 | 401 | 403), _) => None,
+                (Some(100..=399 | 401 | 403), _) => None,
                 (Some(status), _) => Some(format!("{} answers with {status}", answer.url)),
                 (None, error) => {
                     Some(format!("{}: {}", answer.url, error.unwrap_or_else(|| "no answer".to_owned())))

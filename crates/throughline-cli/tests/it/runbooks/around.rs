@@ -12,6 +12,7 @@ use throughline_sqlite::{SqliteSpool, SqliteStore};
 
 use super::troubles::{Bureau, ask, in_trouble, latest};
 use super::{Trouble, assert_shown};
+use crate::doctor::well_kept;
 use crate::outbox;
 use crate::sandbox::Sandbox;
 use crate::services::{end, service, stay, stay_in_saga, succeed};
@@ -102,16 +103,17 @@ async fn the_page_about_a_service_that_is_not_reached_says_what_its_end_interrup
     assert_shown("the service is gone", &in_trouble(sandbox, "loan-42".into(), left));
 }
 
-#[tokio::test]
+// The service answers while a command asks it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_about_probes_that_fail_say_that_the_service_is_well() {
     let sandbox = Sandbox::empty();
-    let loans = service(&sandbox, "loan-service");
+    let (loans, url) = well_kept(&sandbox).await;
     ask(&loans, Bureau::IsWell, 2).await;
     let run = latest(&sandbox);
-    assert_shown("the way to the service is broken", &in_trouble(sandbox, run, loans));
+    let trouble = in_trouble(sandbox, run, loans);
+    assert_shown("the way to the service is broken", &Trouble { url: format!("{url}/metrics"), ..trouble });
 }
 
-// The service answers while a command asks it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_page_about_a_single_worker_says_how_many_there_are_and_that_it_works() {
     let sandbox = Sandbox::empty();
