@@ -3,6 +3,7 @@
 mod alerts;
 mod cases;
 mod dashboards;
+mod drawn;
 mod files;
 mod kubernetes;
 mod live;
