@@ -29,6 +29,8 @@ enum Command {
     /// Write the files of `deploy` that are generated, the tables of docs/operations.md, the heads of the runbooks and
     /// docs/production-checklist.md anew.
     Kit,
+    /// Draw two dashboards with the components of Perses, as pictures in docs/images, with the programs that `cargo xtask test` installs.
+    Draw,
     Instructions(instructions::Options),
     Faults(faults::Options),
 }
@@ -59,6 +61,14 @@ fn run(command: Command) -> anyhow::Result<()> {
             steps::call(steps::cargo().args(test).args(["--", "kit::files"]).env("UPDATE_DOCS", "1"))?;
             let test = ["test", "--locked", "--package", "throughline-cli", "--bins", "--", "checklist"];
             steps::call(steps::cargo().args(test).env("UPDATE_DOCS", "1"))
+        }
+        Command::Draw => {
+            node::PERSES.provide()?;
+            let test =
+                ["test", "--locked", "--package", "throughline-workspace", "--all-features", "--test", "it"];
+            let mut cargo = steps::cargo();
+            cargo.args(test).args(["--", "--ignored", "kit::drawn"]);
+            steps::call(cargo.env(node::PERSES.variable, node::PERSES.modules()?))
         }
         Command::Instructions(options) => instructions::run(&options),
         Command::Faults(options) => faults::run(&options),

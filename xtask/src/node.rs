@@ -35,6 +35,10 @@ pub(crate) const ALL: [Packages; 3] = [
     },
 ];
 
+/// What draws dashboards; no test of the usual run does.
+pub(crate) const PERSES: Packages =
+    Packages { variable: "THROUGHLINE_PERSES_MODULES", lists: "tests/perses", folder: "perses" };
+
 const LISTS: [&str; 2] = ["package.json", "package-lock.json"];
 
 /// Sees to it that the packages of the lock files are there, and no others.
@@ -43,7 +47,8 @@ pub(crate) fn provide() -> anyhow::Result<()> {
 }
 
 impl Packages {
-    fn provide(&self) -> anyhow::Result<()> {
+    /// Sees to it that the packages of its lock file are there, and no others.
+    pub(crate) fn provide(&self) -> anyhow::Result<()> {
         let folder = self.folder()?;
         if self.modules()?.exists() && LISTS.iter().all(|list| self.is_installed(&folder, list)) {
             println!("here already: what {}/package-lock.json lists", self.lists);

@@ -12,6 +12,8 @@ pub(crate) const PYTHON: &str = "THROUGHLINE_PYTHON";
 /// Pinned, so that a release elsewhere breaks no build here.
 const PACKAGES: &[&str] = &[
     "bugsink==2.6.2",
+    "cloudcoil==0.6.0",
+    "cloudcoil-models-prometheus-operator==0.80.1.0",
     "grafana-foundation-sdk==1769699379!11.6.0",
     "grpcio==1.85.3",
     "kubernetes-validate==1.37.0",
@@ -58,5 +60,5 @@ fn has_all(python: &Path) -> bool {
 
 /// Names of packages are compared [without regard to case and to what separates their words](https://peps.python.org/pep-0503/).
 fn canonical(package: &str) -> String {
-    package.trim().to_ascii_lowercase().replace('_', "-")
+    package.trim().to_ascii_lowercase().replace(['_', '.'], "-")
 }

@@ -4,7 +4,7 @@ use throughline_core::metrics::Profile;
 
 use crate::settings::Settings;
 use crate::{
-    File, KitError, Objectives, dashboards, grafana, kubernetes, prober, routing, rules, slo, viewer,
+    File, KitError, Objectives, compose, dashboards, grafana, kubernetes, prober, routing, rules, slo, viewer,
 };
 
 /// Writes dashboards, alert rules and the routing of alerts for one service.
@@ -23,6 +23,8 @@ impl Kit {
             grafana: String::new(),
             viewer: None,
             prometheus: "http://localhost:9090".to_owned(),
+            service: "localhost:8080".to_owned(),
+            alertmanager: "localhost:9093".to_owned(),
             webhook: None,
             faster: 1,
             funnel: Vec::new(),
@@ -201,6 +203,29 @@ impl Kit {
     pub fn probes(&self) -> Result<Vec<File>, KitError> {
         self.check()?;
         prober::files(&self.0)
+    }
+
+    /// Where Prometheus reaches the page of metrics of the service; `localhost:8080` by default.
+    pub fn service(mut self, address: impl Into<String>) -> Self {
+        self.0.service = address.into();
+        self
+    }
+
+    /// Where Prometheus reaches Alertmanager; `localhost:9093` by default.
+    pub fn alertmanager(mut self, address: impl Into<String>) -> Self {
+        self.0.alertmanager = address.into();
+        self
+    }
+
+    /// What has Prometheus and Grafana use the other files, where both run as containers: `prometheus.yaml`, which scrapes the service
+    /// and takes rules from `/etc/prometheus/rules` and [probes](Self::probes) from `/etc/prometheus/probes.yaml`, and `dashboards.yaml`,
+    /// by which Grafana loads what is in `/var/lib/grafana/dashboards`.
+    ///
+    /// # Errors
+    /// When the profile or the job is invalid.
+    pub fn compose(&self) -> Result<Vec<File>, KitError> {
+        self.check()?;
+        compose::files(&self.0)
     }
 
     fn check(&self) -> Result<(), KitError> {

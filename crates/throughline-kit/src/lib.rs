@@ -2,6 +2,7 @@
 
 mod alert;
 mod alerts;
+mod compose;
 mod dashboard;
 mod dashboards;
 mod expr;

@@ -12,6 +12,9 @@ pub(crate) struct Settings {
     /// Where the viewer is, and where Grafana reaches Prometheus.
     pub(crate) viewer: Option<String>,
     pub(crate) prometheus: String,
+    /// Where Prometheus reaches the page of the service, and Alertmanager.
+    pub(crate) service: String,
+    pub(crate) alertmanager: String,
     pub(crate) webhook: Option<String>,
     pub(crate) faster: u32,
     /// The events of a funnel, from the first to the last.

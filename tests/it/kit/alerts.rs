@@ -167,19 +167,29 @@ fn it_is_too_early_to_miss_sessions_in_a_service_that_was_just_started() {
 }
 
 #[test]
-fn promtool_notices_an_alert_that_fires_when_it_should_not() {
+fn promtool_notices_bounds_that_are_a_little_off() {
     if may_do_without("promtool") {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
     let profile = Profile::standard();
     let file = Kit::new(profile.clone()).alerts().unwrap().contents;
-    let case = cases().into_iter().find(|case| case.alert == "APIDown").unwrap();
-    let test = test(&profile, &rules(&file), &case);
-    let lower = file.replace("> 0.5", "> 0.48");
-    assert_ne!(lower, file);
-    let said = promtool(folder.path(), &lower, 1, &[test]).unwrap_err();
-    assert!(said.contains("APIDown"), "{said}");
+    for (alert, bound, off) in [
+        ("APIDown", "> 0.5", ["> 0.48", "> 0.52"]),
+        ("LowSessions", "< 10", ["< 9", "< 11"]),
+        ("UnusualDuration", "* 2", ["* 1.99", "* 2.01"]),
+        ("WorkflowExecutionStalled", "[30m]", ["[29m]", "[31m]"]),
+    ] {
+        let case = cases().into_iter().find(|case| case.alert == alert).unwrap();
+        let test = test(&profile, &rules(&file), &case);
+        let own = alone(&file, alert).to_string();
+        for off in off {
+            let other = own.replace(bound, off);
+            assert_ne!(other, own);
+            let said = promtool(folder.path(), &other, case.minutes, std::slice::from_ref(&test));
+            assert!(said.as_ref().is_err_and(|said| said.contains(alert)), "{alert} {off}: {said:?}");
+        }
+    }
 }
 
 #[test]

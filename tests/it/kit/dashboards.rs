@@ -1,9 +1,7 @@
 //! A real Prometheus scrapes a busy service, and has an answer to what each panel asks.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -12,7 +10,7 @@ use throughline::metrics::{Profile, Prometheus};
 use throughline::{MemoryStore, Throughline};
 use throughline_kit::{File, Kit, Objectives};
 
-use super::{may_do_without, profiles};
+use super::{lost, may_do_without, profiles, python_with};
 use crate::metrics::server::{PATIENCE, Server};
 use crate::metrics::{touch_all, work};
 
@@ -353,34 +351,12 @@ fn panels_and_tables_lead_to_the_runs_of_their_workflow_or_route_where_the_viewe
 
 /// What the types of Grafana's own SDK do not know of dashboards, each by its number; empty if they know all of it.
 fn unknown_to_grafana(python: &Path, dashboards: &[String]) -> String {
-    let mut process = Command::new(python)
-        .args(["-c", include_str!("grafana.py")])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("Python runs: `cargo xtask test` installs it, or set THROUGHLINE_SERVICES=off");
-    let all = format!("[{}]", dashboards.join(","));
-    process.stdin.take().unwrap().write_all(all.as_bytes()).unwrap();
-    let said = process.wait_with_output().unwrap();
-    String::from_utf8([said.stdout, said.stderr].concat()).unwrap()
+    lost(python, include_str!("grafana.py"), &format!("[{}]", dashboards.join(",")))
 }
 
 #[test]
 fn the_types_of_grafana_know_every_field_of_every_dashboard() {
-    let python = std::env::var_os("THROUGHLINE_PYTHON").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/python/bin/python3"),
-        PathBuf::from,
-    );
-    let has_sdk = || {
-        let import = Command::new(&python).args(["-c", "import grafana_foundation_sdk"]).output();
-        import.is_ok_and(|import| import.status.success())
-    };
-    let services = std::env::var("THROUGHLINE_SERVICES").unwrap_or_default();
-    if services == "off" || (services != "required" && !has_sdk()) {
-        eprintln!("left out: there is no SDK of Grafana to read the dashboards");
-        return;
-    }
+    let Some(python) = python_with("grafana_foundation_sdk") else { return };
     let mut files = Vec::new();
     for (_, profile) in profiles() {
         let kit = Kit::new(profile).viewer("https://ops.example.org/runs");

@@ -33,7 +33,8 @@ fn kit() -> Kit {
 /// The kit of the files to deploy: with what `deploy/compose.yaml` calls things, and the viewer where `throughline serve` has it.
 fn deployed() -> Kit {
     let kit = kit().viewer("http://localhost:7070").prometheus("http://prometheus:9090");
-    kit.grafana("http://localhost:3000").target("http://app:8080/health/ready").prober("prober:9115")
+    let kit = kit.grafana("http://localhost:3000").target("http://app:8080/health/ready").prober("prober:9115");
+    kit.service("app:8080").alertmanager("alertmanager:9093")
 }
 
 fn all_rules() -> Vec<Rule> {
@@ -79,6 +80,7 @@ fn the_files_to_deploy_are_those_that_the_kit_makes() {
         ("compose", kit.datasource().unwrap()),
     ];
     files.extend(kit.dashboards().unwrap().into_iter().map(|file| ("grafana", file)));
+    files.extend(kit.compose().unwrap().into_iter().map(|file| ("compose", file)));
     files.extend(kit.probes().unwrap().into_iter().map(|file| ("prober", file)));
     files.extend(self::kit().kubernetes().unwrap().into_iter().map(|file| ("kubernetes", file)));
     let made: BTreeSet<_> =
@@ -88,7 +90,7 @@ fn the_files_to_deploy_are_those_that_the_kit_makes() {
         .filter_map(|(folder, file)| settle(&format!("deploy/{folder}/{}", file.name), &file.contents))
         .collect();
     assert_settled(&stale);
-    for folder in ["prometheus", "alertmanager", "grafana", "kubernetes", "prober"] {
+    for folder in ["prometheus", "alertmanager", "compose", "grafana", "kubernetes", "prober"] {
         for file in fs::read_dir(root("deploy").join(folder)).unwrap() {
             let file = file.unwrap().path();
             assert!(made.contains(&file), "{} is not made by the kit any more: remove it", file.display());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use axum::Router;
@@ -14,6 +14,8 @@ use throughline::metrics::Profile;
 use throughline::{MemoryStore, Throughline};
 use throughline_kit::{Kit, Objectives};
 use tower::ServiceExt as _;
+
+use super::{lost, python_with};
 
 fn kit() -> Kit {
     Kit::new(Profile::standard()).job("loan-service").namespace("loans").image("loans:1.2")
@@ -90,22 +92,6 @@ fn a_name_that_kubernetes_does_not_allow_is_refused_before_anything_is_written()
     insta::assert_snapshot!(said, @"`loans 1.2` is not the name of an image: use one such as registry.example.org/loan-service:1.2");
 }
 
-/// The interpreter that has the schemas of Kubernetes; nothing if this may be left out.
-fn python() -> Option<PathBuf> {
-    let of_xtask = || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/python/bin/python3");
-    let python = std::env::var_os("THROUGHLINE_PYTHON").map_or_else(of_xtask, PathBuf::from);
-    let has_schemas = || {
-        let import = Command::new(&python).args(["-c", "import kubernetes_validate"]).output();
-        import.is_ok_and(|import| import.status.success())
-    };
-    let services = std::env::var("THROUGHLINE_SERVICES").unwrap_or_default();
-    let left_out = services == "off" || (services != "required" && !has_schemas());
-    if left_out {
-        eprintln!("left out: there are no schemas of Kubernetes to check the objects with");
-    }
-    (!left_out).then_some(python)
-}
-
 /// What the schemas of Kubernetes do not allow in an object; they know no kind of an operator.
 fn validated(python: &Path, object: &Value) -> Result<(), String> {
     let mut file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
@@ -122,7 +108,7 @@ fn validated(python: &Path, object: &Value) -> Result<(), String> {
 
 #[test]
 fn the_schemas_of_kubernetes_allow_every_object_of_its_own_kinds() {
-    let Some(python) = python() else { return };
+    let Some(python) = python_with("kubernetes_validate") else { return };
     let mut checked = BTreeSet::new();
     for object in ["monitoring.yaml", "deployment.yaml"].map(|name| objects(&kit(), name)).concat() {
         let version = object["apiVersion"].as_str().unwrap();
@@ -139,179 +125,50 @@ fn the_schemas_of_kubernetes_allow_every_object_of_its_own_kinds() {
     assert!(said.contains("terminationGracePeriod"), "{said}");
 }
 
-/// The fields that an operator's kind may have, by their names and types, as
-/// [its reference](https://prometheus-operator.dev/docs/api-reference/api/) has them: of those that the kit uses.
-enum Type {
-    Text,
-    Flag,
-    Texts,
-    /// Texts under any names.
-    Labels,
-    /// A field with a `?` may be left out.
-    Fields(&'static [(&'static str, Type)]),
-    List(&'static Type),
-    /// Routes within routes, whose fields are those of a route.
-    Routes,
-}
-
-const MATCHERS: Type =
-    Type::List(&Type::Fields(&[("matchType", Type::Text), ("name", Type::Text), ("value", Type::Text)]));
-const SECRET: Type = Type::Fields(&[("key", Type::Text), ("name", Type::Text)]);
-const ROUTE: Type = Type::Fields(&[
-    ("receiver", Type::Text),
-    ("matchers?", MATCHERS),
-    ("groupBy?", Type::Texts),
-    ("groupWait?", Type::Text),
-    ("groupInterval?", Type::Text),
-    ("repeatInterval?", Type::Text),
-    ("activeTimeIntervals?", Type::Texts),
-    ("continue?", Type::Flag),
-    ("routes?", Type::Routes),
-]);
-
-/// The specification of each kind of the operator.
-const KINDS: [(&str, &str, Type); 3] = [
-    (
-        "PrometheusRule",
-        "monitoring.coreos.com/v1",
-        Type::Fields(&[(
-            "groups",
-            Type::List(&Type::Fields(&[
-                ("name", Type::Text),
-                (
-                    "rules",
-                    Type::List(&Type::Fields(&[
-                        ("alert", Type::Text),
-                        ("expr", Type::Text),
-                        ("for?", Type::Text),
-                        ("labels", Type::Labels),
-                        ("annotations", Type::Labels),
-                    ])),
-                ),
-            ])),
-        )]),
-    ),
-    (
-        "ServiceMonitor",
-        "monitoring.coreos.com/v1",
-        Type::Fields(&[
-            ("jobLabel", Type::Text),
-            ("selector", Type::Fields(&[("matchLabels", Type::Labels)])),
-            ("endpoints", Type::List(&Type::Fields(&[("interval", Type::Text), ("port", Type::Text)]))),
-        ]),
-    ),
-    (
-        "AlertmanagerConfig",
-        "monitoring.coreos.com/v1alpha1",
-        Type::Fields(&[
-            ("route", ROUTE),
-            (
-                "inhibitRules",
-                Type::List(&Type::Fields(&[
-                    ("sourceMatch", MATCHERS),
-                    ("targetMatch", MATCHERS),
-                    ("equal", Type::Texts),
-                ])),
-            ),
-            (
-                "muteTimeIntervals",
-                Type::List(&Type::Fields(&[
-                    ("name", Type::Text),
-                    (
-                        "timeIntervals",
-                        Type::List(&Type::Fields(&[
-                            ("weekdays", Type::Texts),
-                            (
-                                "times",
-                                Type::List(&Type::Fields(&[
-                                    ("startTime", Type::Text),
-                                    ("endTime", Type::Text),
-                                ])),
-                            ),
-                        ])),
-                    ),
-                ])),
-            ),
-            (
-                "receivers",
-                Type::List(&Type::Fields(&[
-                    ("name", Type::Text),
-                    (
-                        "pagerdutyConfigs?",
-                        Type::List(&Type::Fields(&[
-                            ("routingKey", SECRET),
-                            ("description", Type::Text),
-                            (
-                                "details",
-                                Type::List(&Type::Fields(&[("key", Type::Text), ("value", Type::Text)])),
-                            ),
-                        ])),
-                    ),
-                    (
-                        "slackConfigs?",
-                        Type::List(&Type::Fields(&[
-                            ("apiURL", SECRET),
-                            ("channel", Type::Text),
-                            ("sendResolved", Type::Flag),
-                            ("title", Type::Text),
-                            ("text", Type::Text),
-                        ])),
-                    ),
-                    ("webhookConfigs?", Type::List(&Type::Fields(&[("url", Type::Text)]))),
-                ])),
-            ),
-        ]),
-    ),
-];
-
-/// Where a value is not of a type.
-fn misfits(value: &Value, wanted: &Type, at: &str) -> Vec<String> {
-    let unless = |fits: bool| if fits { Vec::new() } else { vec![format!("{at}: {value}")] };
-    match wanted {
-        Type::Text => unless(value.is_string()),
-        Type::Flag => unless(value.is_boolean()),
-        Type::Labels => unless(value.as_object().is_some_and(|all| all.values().all(Value::is_string))),
-        Type::Texts => unless(value.as_array().is_some_and(|all| all.iter().all(Value::is_string))),
-        Type::Routes => misfits(value, &Type::List(&ROUTE), at),
-        Type::List(one) => value.as_array().map_or_else(
-            || vec![format!("{at} is no list")],
-            |all| all.iter().flat_map(|value| misfits(value, one, at)).collect(),
-        ),
-        Type::Fields(fields) => {
-            let Some(object) = value.as_object() else { return vec![format!("{at} is no object")] };
-            let name = |field: &'static str| field.trim_end_matches('?');
-            let unknown = object.keys().filter(|key| !fields.iter().any(|(field, _)| name(field) == *key));
-            let mut found: Vec<_> = unknown.map(|key| format!("{at}.{key} is unknown")).collect();
-            for (field, wanted) in *fields {
-                let at = format!("{at}.{}", name(field));
-                match object.get(name(field)) {
-                    Some(value) => found.extend(misfits(value, wanted, &at)),
-                    None if field.ends_with('?') => {}
-                    None => found.push(format!("{at} is missing")),
-                }
-            }
-            found
-        }
-    }
-}
-
 #[test]
-fn objects_of_the_operator_have_its_fields_and_no_others() {
-    for (kind, version, wanted) in &KINDS {
-        for kit in [kit(), kit().webhook("http://localhost:9000")] {
-            let object = object(&kit, kind);
-            assert_eq!(object["apiVersion"], *version);
-            assert_eq!(misfits(&object["spec"], wanted, kind), Vec::<String>::new());
-        }
-    }
-    let mut wrong = object(&kit(), "AlertmanagerConfig")["spec"].clone();
-    wrong["receivers"][0]["pagerdutyConfigs"][0]["routing_key"] = json!("secret");
-    wrong["route"]["routes"][0]["continue"] = json!("true");
-    let found = misfits(&wrong, &KINDS[2].2, "AlertmanagerConfig");
-    insta::assert_snapshot!(found.join("\n"), @r#"
-    AlertmanagerConfig.route.routes.continue: "true"
-    AlertmanagerConfig.receivers.pagerdutyConfigs.routing_key is unknown
-    "#);
+fn the_operator_knows_every_field_of_every_object_of_its_kinds() {
+    let Some(python) = python_with("cloudcoil") else { return };
+    let objectives = Objectives::parse(
+        "[[slo]]\nname = \"answered\"\nroute = \"/loans\"\nindicator = \"availability\"\ntarget = 0.999\n",
+    )
+    .unwrap();
+    let mut all: Vec<_> = [kit(), kit().webhook("http://localhost:9000")]
+        .iter()
+        .flat_map(|kit| objects(kit, "monitoring.yaml"))
+        .filter(|object| object["apiVersion"].as_str().unwrap().starts_with("monitoring.coreos.com/"))
+        .collect();
+    all.push(serde_saphyr::from_str(&kit().kubernetes_slo_rules(&objectives).unwrap().contents).unwrap());
+    let kinds: Vec<_> = all.iter().map(|object| object["kind"].as_str().unwrap()).collect();
+    let of_a_file = ["PrometheusRule", "ServiceMonitor", "AlertmanagerConfig"];
+    assert_eq!(kinds, [&of_a_file[..], &of_a_file, &of_a_file[..1]].concat());
+
+    // Mistakes are seen: in each kind, in a route within a route, which the definition of the kind leaves open, and in the kind itself.
+    let wrong = |kind: &str, name: &str| {
+        let mut wrong = object(&kit(), kind);
+        wrong["metadata"]["name"] = json!(name);
+        wrong
+    };
+    let [mut rules, mut monitor, mut receivers] = of_a_file.map(|kind| wrong(kind, "misspelt"));
+    rules["spec"]["groups"][0]["rules"][0]["annotation"] = json!({});
+    monitor["spec"]["endpoints"][0]["intervall"] = json!("15s");
+    receivers["spec"]["receivers"][0]["pagerdutyConfigs"][0]["routing_key"] = json!("secret");
+    receivers["spec"]["route"]["routes"][0]["groupby"] = json!(["job"]);
+    receivers["spec"]["route"]["routes"][0]["continue"] = json!("true");
+    let mut incomplete = wrong("ServiceMonitor", "incomplete");
+    incomplete["spec"].as_object_mut().unwrap().remove("selector");
+    let mut other = wrong("ServiceMonitor", "other");
+    other["kind"] = json!("ServiceMonitors");
+    all.extend([rules, monitor, receivers, incomplete, other]);
+    let found = lost(&python, include_str!("operator_kinds.py"), &json!(all).to_string());
+    insta::assert_snapshot!(found, @"
+    PrometheusRule misspelt.spec.groups[0].rules[0].annotation
+    ServiceMonitor misspelt.spec.endpoints[0].intervall
+    AlertmanagerConfig misspelt.spec.receivers[0].pagerdutyConfigs[0].routing_key
+    AlertmanagerConfig misspelt: oncall-primary.continue: 'true' became True
+    AlertmanagerConfig misspelt: oncall-primary.groupby
+    ServiceMonitor incomplete.spec.selector: Field required
+    ServiceMonitors other: no such kind
+    ");
 }
 
 /// What the operator makes of its object: a configuration of Alertmanager, with secrets in files.

@@ -17,10 +17,10 @@ const QUIET: usize = 8 * DAY;
 const CHANGED: usize = 15 / STEP;
 
 /// Random numbers, by [SplitMix64](https://prng.di.unimi.it/splitmix64.c).
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn next(&mut self) -> f64 {
+    pub(super) fn next(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -29,7 +29,7 @@ impl Random {
     }
 
     /// By the method of Box and Muller.
-    fn normal(&mut self) -> f64 {
+    pub(super) fn normal(&mut self) -> f64 {
         let (u, v) = (1.0 - self.next(), self.next());
         (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
     }
