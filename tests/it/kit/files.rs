@@ -33,7 +33,8 @@ fn kit() -> Kit {
 /// The kit of the files to deploy: with what `deploy/compose.yaml` calls things, and the viewer where `throughline serve` has it.
 fn deployed() -> Kit {
     let kit = kit().viewer("http://localhost:7070").prometheus("http://prometheus:9090");
-    let kit = kit.grafana("http://localhost:3000").target("http://app:8080/health/ready").prober("prober:9115");
+    let kit =
+        kit.grafana("http://localhost:3000").target("http://app:8080/health/ready").prober("prober:9115");
     kit.service("app:8080").alertmanager("alertmanager:9093")
 }
 

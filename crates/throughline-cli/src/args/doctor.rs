@@ -23,7 +23,8 @@ Examples:
   throughline doctor
   env $(grep -v '^#' .env) throughline doctor --json
   throughline doctor --production --service http://127.0.0.1:8080 --keeps 90d \\
-                     --rules prometheus/alerts.yaml --routing alertmanager/alertmanager.yaml")]
+                     --rules prometheus/alerts.yaml --prometheus http://localhost:9090 \\
+                     --routing alertmanager/alertmanager.yaml")]
 pub(crate) struct DoctorArgs {
     /// Go through the production checklist as well
     #[arg(long)]

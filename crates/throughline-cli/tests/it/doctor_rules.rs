@@ -33,10 +33,8 @@ impl Prometheus {
             format!("- {{job_name: {name}, static_configs: [{{targets: ['{target}']}}]}}\n")
         };
         let jobs: String = jobs.iter().map(job).collect();
-        sandbox.write(
-            "prometheus.yaml",
-            &format!("global: {{scrape_interval: 1s}}\nscrape_configs:\n{jobs}"),
-        );
+        sandbox
+            .write("prometheus.yaml", &format!("global: {{scrape_interval: 1s}}\nscrape_configs:\n{jobs}"));
         let mut process = Command::new("prometheus")
             .arg(format!("--config.file={}", sandbox.path("prometheus.yaml").display()))
             .arg(format!("--storage.tsdb.path={}", sandbox.path("scraped").display()))
@@ -88,7 +86,9 @@ async fn prometheus_is_asked_for_the_job_of_the_rules() {
         let _ = scraped.send(());
     });
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let Some(prometheus) = Prometheus::scraping(&sandbox, &[("loans", &url), ("payments", &gone)]) else { return };
+    let Some(prometheus) = Prometheus::scraping(&sandbox, &[("loans", &url), ("payments", &gone)]) else {
+        return;
+    };
     let seen = |job: &str, prometheus: &str| {
         write_rules(&sandbox, &["--job", job]);
         let (said, _) = checklist(&sandbox, &[], &["--rules", "alerts.yaml", "--prometheus", prometheus]);
