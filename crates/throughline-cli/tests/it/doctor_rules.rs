@@ -33,8 +33,7 @@ impl Prometheus {
             format!("- {{job_name: {name}, static_configs: [{{targets: ['{target}']}}]}}\n")
         };
         let jobs: String = jobs.iter().map(job).collect();
-        sandbox
-            .write("prometheus.yaml", &format!("global: {{scrape_interval: 1s}}\nscrape_configs:\n{jobs}"));
+        sandbox.write("prometheus.yaml", format!("global: {{scrape_interval: 1s}}\nscrape_configs:\n{jobs}"));
         let mut process = Command::new("prometheus")
             .arg(format!("--config.file={}", sandbox.path("prometheus.yaml").display()))
             .arg(format!("--storage.tsdb.path={}", sandbox.path("scraped").display()))
@@ -49,7 +48,7 @@ impl Prometheus {
         });
         // Its log is read to the end, or it would stand still once the pipe is full.
         std::thread::spawn(move || log.for_each(drop));
-        Some(Self { process, url: format!("http://{}", address.expect("it says where it listens")) })
+        Some(Self { process, url: format!("http://{}", address.unwrap()) })
     }
 }
 
