@@ -95,14 +95,17 @@ const SHORT: usize = 26 * 60 / STEP;
 /// How many workflows change at its end, each by its own chance.
 const CHANGING: usize = 20;
 
+/// What becomes of a load.
+type Change = fn(Load) -> Load;
+
 /// Ten minutes in which one a second ends of workflows that all fail twice as often, or take three times as long.
-fn changing(after: fn(Load) -> Load) -> Tape {
+fn changing(change: Change) -> Tape {
     let mut tape = Tape::new(Profile::standard());
     let mut random = Random(2);
     let names: Vec<_> = (0..CHANGING).map(|workflow| format!("workflow-{workflow}")).collect();
     for tick in 0..=SHORT + 1 {
         for workflow in &names {
-            let load = if tick < SHORT { STEADY } else { after(many(STEADY)) };
+            let load = if tick < SHORT { STEADY } else { change(many(STEADY)) };
             record(&tape, &mut random, workflow, load);
         }
         tape.scrape();
@@ -152,16 +155,16 @@ fn a_share_that_doubles_and_a_percentile_that_triples_are_found_within_ten_minut
     }
     let folder = tempfile::tempdir().unwrap();
     let rules = Kit::new(Profile::standard()).alerts().unwrap().contents;
-    let changes: [(&str, fn(Load) -> Load); 2] = [
+    let changes: [(&str, Change); 2] = [
         ("UnusualFailures", |load| Load { failing: 0.2, ..load }),
         ("UnusualDuration", |load| Load { slower: 3.0, ..load }),
     ];
-    for (alert, after) in changes {
+    for (alert, change) in changes {
         std::fs::write(folder.path().join("alerts.yaml"), alone(&rules, alert).to_string()).unwrap();
         let firing = format!("ALERTS{{alertname=\"{alert}\",alertstate=\"firing\"}}");
         let minutes = |ticks: usize| format!("{}m", ticks * STEP);
         let test = json!({
-            "interval": minutes(1), "input_series": changing(after).play(), "promql_expr_test": [
+            "interval": minutes(1), "input_series": changing(change).play(), "promql_expr_test": [
                 { "expr": firing, "eval_time": minutes(SHORT - 1), "exp_samples": [] },
                 { "expr": format!("count({firing}) >= bool {}", CHANGING * 95 / 100),
                   "eval_time": minutes(SHORT + 1), "exp_samples": [{ "labels": "{}", "value": 1 }] },
