@@ -98,6 +98,9 @@ const CHANGING: usize = 20;
 /// What becomes of a load.
 type Change = fn(Load) -> Load;
 
+/// What ends of them before, as many as a day needs to be compared with.
+const BEFORE: Load = Load { ended: 30.0, ..STEADY };
+
 /// Ten minutes in which one a second ends of workflows that all fail twice as often, or take three times as long.
 fn changing(change: Change) -> Tape {
     let mut tape = Tape::new(Profile::standard());
@@ -105,7 +108,7 @@ fn changing(change: Change) -> Tape {
     let names: Vec<_> = (0..CHANGING).map(|workflow| format!("workflow-{workflow}")).collect();
     for tick in 0..=SHORT + 1 {
         for workflow in &names {
-            let load = if tick < SHORT { STEADY } else { change(many(STEADY)) };
+            let load = if tick < SHORT { BEFORE } else { change(many(STEADY)) };
             record(&tape, &mut random, workflow, load);
         }
         tape.scrape();
