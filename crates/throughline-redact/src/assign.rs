@@ -5,12 +5,13 @@ mod key;
 use std::ops::Range;
 
 use self::key::{Key, Operator, ends_with, names_nothing};
+use crate::found::Found;
 use crate::judge;
 use crate::keys::{Keys, Named};
 use crate::marker;
 use crate::pairs::Pair;
 use crate::places::places;
-use crate::scan::{Found, Reading};
+use crate::scan::Reading;
 use crate::tokens::run_end;
 use crate::values::{self, Sign, Tokens};
 
@@ -31,21 +32,18 @@ pub(crate) fn find(text: &str, keys: &Keys, reading: Reading, found: &mut Found<
         let sign = key.sign(text, &operator);
         // In a phrase the word is no key of a pair: `secret key: x`.
         let is_of_phrase = operator.is_colon && key.quote.is_none() && key.follows_letter(bytes);
-        if let Some(value) = if is_of_phrase {
+        if let Some((value, name)) = if is_of_phrase {
             None
         } else {
             pair.value(text, keys, key.name, operator.end, sign, &mut tokens)
         } {
             done = value.end.max(at);
-            found.push(value.clone(), key.mark(bytes, &value));
+            found.push_value(value.clone(), key.mark(bytes, &value), name);
             continue;
         }
-        let named = match key.classify(text, keys, sign) {
-            Some(named) => named,
-            None => match key.declared(text, keys, &operator) {
-                Some(named) => named,
-                None => continue,
-            },
+        let classified = key.classify(text, keys, sign);
+        let Some((named, name)) = classified.or_else(|| key.declared(text, keys, &operator)) else {
+            continue;
         };
         // `read('Password:', x)`: the quote closes what the name stands in.
         let opened = key.start.checked_sub(1).map(|at| bytes[at]).filter(|byte| matches!(byte, b'"' | b'\''));
@@ -54,7 +52,7 @@ pub(crate) fn find(text: &str, keys: &Keys, reading: Reading, found: &mut Found<
         }
         if let Some(value) = key.expansion(text, &operator).filter(|_| named.is_head && !named.is_weak) {
             done = value.end;
-            found.push(value, marker::REDACTED);
+            found.push_value(value, marker::REDACTED, name);
             continue;
         }
         if sign.colon && is_in_address(key.name, &bytes[operator.end..]) {
@@ -69,7 +67,7 @@ pub(crate) fn find(text: &str, keys: &Keys, reading: Reading, found: &mut Found<
         done = value.end;
         let may_be_name = reading == Reading::Name && sign.colon && !sign.quoted;
         if !(may_be_name && judge::is_word(&text[value.clone()])) {
-            found.push(value.clone(), key.mark(bytes, &value));
+            found.push_value(value.clone(), key.mark(bytes, &value), name);
         }
     }
 }
@@ -125,7 +123,7 @@ fn is_number(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scan::found_in;
+    use crate::found::found_in;
 
     fn values(text: &str, reading: Reading) -> Vec<String> {
         let keys = Keys::new(Default::default(), &[]).unwrap();

@@ -215,13 +215,6 @@ impl Families {
         self.find(bytes, at, [one, two], runs)
     }
 
-    /// Whose token a text is.
-    pub(crate) fn issuer_of(&self, token: &str) -> Option<&'static str> {
-        let mut runs = Runs::new();
-        let bytes = token.as_bytes();
-        (0..bytes.len()).find_map(|at| self.at(bytes, at, &mut runs)).map(|(_, issuer)| issuer)
-    }
-
     fn find(
         &self,
         bytes: &[u8],
@@ -417,8 +410,8 @@ pub(crate) fn looks_random(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::found::found_in;
     use crate::marker;
-    use crate::scan::found_in;
     use crate::tokens::find;
 
     /// A token of the family, with bodies that have letters and digits where the class has both.

@@ -50,6 +50,7 @@ mod error;
 mod families;
 mod finding;
 mod fold;
+mod found;
 mod gate;
 mod headers;
 mod iban;

@@ -5,10 +5,10 @@ use std::ops::Range;
 
 use memchr::{memchr, memchr_iter, memchr2_iter, memmem};
 
+use crate::found::Found;
 use crate::judge;
 use crate::keys::{Keys, LONGEST_NAME, Named, SecretKind};
 use crate::marker;
-use crate::scan::Found;
 use crate::tokens::run_end;
 use crate::values::{self, Sign, Tokens};
 
@@ -114,12 +114,22 @@ const FIRSTS: [u32; "parametervalue".len() + 1] = {
 /// A name that was read and whose value is to come, or the other way round.
 #[derive(Debug, Default)]
 pub(crate) struct Pair {
-    name: Option<(usize, Named)>,
+    name: Option<Name>,
     value: Option<Range<usize>>,
 }
 
+/// A name that is a value elsewhere.
+#[derive(Debug)]
+struct Name {
+    /// Where it stands.
+    said: Range<usize>,
+    named: Named,
+    /// What belongs to it is not far behind this.
+    end: usize,
+}
+
 impl Pair {
-    /// Reads a key, and returns the value that is now known to be a secret.
+    /// Reads a key, and returns the value that is now known to be a secret, and its name.
     pub(crate) fn value(
         &mut self,
         text: &str,
@@ -128,7 +138,7 @@ impl Pair {
         after: usize,
         sign: Sign,
         tokens: &mut Tokens,
-    ) -> Option<Range<usize>> {
+    ) -> Option<(Range<usize>, Range<usize>)> {
         let bytes = text.as_bytes();
         let holder = Holder::of(key)?;
         if holder == Holder::Name {
@@ -150,10 +160,10 @@ impl Pair {
                 if bytes.get(tag_end) == Some(&b'>')
                     && let Some(value) = content(text, tag_end + 1)
                 {
-                    return Some(value);
+                    return Some((value, said));
                 }
             }
-            self.name = named.map(|named| (said.end, named));
+            self.name = named.map(|named| Name { said: said.clone(), named, end: said.end });
             let before = self.value.take().filter(|value| value.end + APART > after);
             let part = multipart(bytes, said.end).filter(|_| named.is_some());
             if named.is_some() && part.is_none() {
@@ -161,19 +171,19 @@ impl Pair {
                 let is_beside = |value: &Range<usize>| {
                     text.get(value.end..after).is_some_and(|between| !between.contains(['{', '}', '>', '\n']))
                 };
-                return before.filter(is_beside);
+                return before.filter(is_beside).map(|value| (value, said));
             }
             if part.is_some() {
                 self.name = None;
             }
-            return part;
+            return part.map(|part| (part, said));
         }
         if self.name.is_none() && key.eq_ignore_ascii_case("default") {
             self.name = variable(text, keys, after);
         }
         let is_beside = |end: usize| text.get(end..after).is_some_and(|between| !between.contains('}'));
-        match self.name.take().filter(|(end, _)| end + APART > after) {
-            Some((end, named)) if is_beside(end) => {
+        match self.name.take().filter(|name| name.end + APART > after) {
+            Some(Name { said: name, named, end }) if is_beside(end) => {
                 let named = Named {
                     kind: if named.kind == SecretKind::Header { SecretKind::Credential } else { named.kind },
                     ..named
@@ -186,7 +196,7 @@ impl Pair {
                     tokens,
                 )?;
                 let said = &text[value.clone()];
-                (!judge::is_name_of_another(said, keys)).then_some(value)
+                (!judge::is_name_of_another(said, keys)).then_some((value, name))
             }
             _ => {
                 let start = run_end(bytes, after, |byte| matches!(byte, b' ' | b'\t'));
@@ -218,12 +228,14 @@ fn multipart(bytes: &[u8], name_end: usize) -> Option<Range<usize>> {
 }
 
 /// What a variable of Terraform is called, of whose block this is a part: `variable "db_password" { default = "x" }`.
-fn variable(text: &str, keys: &Keys, at: usize) -> Option<(usize, Named)> {
-    let near = text.get(text.ceil_char_boundary(at.saturating_sub(APART))..at)?;
+fn variable(text: &str, keys: &Keys, at: usize) -> Option<Name> {
+    let from = text.ceil_char_boundary(at.saturating_sub(APART));
+    let near = text.get(from..at)?;
     let block = &near[..near.rfind('{')?];
     let name = block.rsplit_once("variable \"")?.1.strip_suffix("\" ")?;
     let named = keys.classify_name(name).filter(|named| named.is_head && !named.is_weak)?;
-    Some((at - 1, named))
+    let end = from + block.len() - "\" ".len();
+    Some(Name { said: end - name.len()..end, named, end: at - 1 })
 }
 
 /// What an element holds whose tag ends before this: `<property name="connection.password">hunter2</property>`.
@@ -284,7 +296,7 @@ pub(crate) fn find_tuples(text: &str, keys: &Keys, found: &mut Found<'_>) {
         }
         if closes && !judge::is_name_of_another(said, keys) && !said.starts_with("--") {
             done = value.end;
-            found.push(value, marker::REDACTED);
+            found.push_value(value, marker::REDACTED, open + 1..name_end);
         }
     }
 }
@@ -298,10 +310,10 @@ pub(crate) fn find_debug(text: &str, keys: &Keys, found: &mut Found<'_>) {
         let first = bytes.get(open + 1).copied().unwrap_or(b')');
         if first == b'"'
             && open >= done
-            && let Some(value) = argument(text, open, keys)
+            && let Some((value, name)) = argument(text, open, keys)
         {
             done = value.end;
-            found.push(value, marker::REDACTED);
+            found.push_value(value, marker::REDACTED, name);
             continue;
         }
         if !(first == b'"' || first.is_ascii_digit() || first.is_ascii_uppercase()) {
@@ -350,13 +362,13 @@ pub(crate) fn find_debug(text: &str, keys: &Keys, found: &mut Found<'_>) {
             || judge::is_name_of_another(said, keys);
         if !is_innocent {
             done = value.end;
-            found.push(value, marker::REDACTED);
+            found.push_value(value, marker::REDACTED, start..open);
         }
     }
 }
 
 /// The argument of a method that takes a secret: `.password("hunter2")`, `.setApiKey("x7")`.
-fn argument(text: &str, open: usize, keys: &Keys) -> Option<Range<usize>> {
+fn argument(text: &str, open: usize, keys: &Keys) -> Option<(Range<usize>, Range<usize>)> {
     let bytes = text.as_bytes();
     let earliest = open.saturating_sub(48);
     let is_in_name = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'_';
@@ -376,7 +388,7 @@ fn argument(text: &str, open: usize, keys: &Keys) -> Option<Range<usize>> {
         && !judge::is_path(said)
         && !judge::is_placeholder(said)
         && !judge::is_name_of_another(said, keys);
-    is_secret.then_some(value)
+    is_secret.then_some((value, start..open))
 }
 
 /// Finds a secret in quotes behind its name: `invalid password 'hunter2'`, `#define API_KEY "x7"`.
@@ -396,16 +408,19 @@ pub(crate) fn find_beside(text: &str, keys: &Keys, found: &mut Found<'_>) {
         let is_in_name = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(**byte, b'_' | b'-' | b'.');
         let name = bytes[earliest..quote - 1].iter().rev().take_while(is_in_name).count();
         let Some(name) = text.get(quote - 1 - name..quote - 1) else { continue };
-        let named = keys.classify_name(name).or_else(|| {
+        let end = quote - 1;
+        let named = keys.classify_name(name).map(|named| (named, end - name.len()..end)).or_else(|| {
             // `invalid api key "x7"`
             let before = text.get(text.ceil_char_boundary(earliest)..quote - 1)?;
             let (others, last) = before.rsplit_once(' ')?;
             let phrase = &before[others.rfind(' ').map_or(0, |space| space + 1)..];
-            (last == name && keys.may_end_phrase(name)).then(|| keys.classify_phrase(phrase))?
+            let named =
+                (last == name && keys.may_end_phrase(name)).then(|| keys.classify_phrase(phrase))??;
+            Some((named, end - phrase.len()..end))
         });
-        if named.is_none_or(|named| !named.is_head || named.is_weak || !named.kind.is_credential()) {
-            continue;
-        }
+        let is_credential =
+            |(named, _): &(Named, _)| named.is_head && !named.is_weak && named.kind.is_credential();
+        let Some((_, name)) = named.filter(is_credential) else { continue };
         let near = &bytes[..text.floor_char_boundary(quote + APART)];
         let Some(value) = values::quoted(near, quote).filter(|value| value.end < near.len()) else {
             continue;
@@ -422,7 +437,7 @@ pub(crate) fn find_beside(text: &str, keys: &Keys, found: &mut Found<'_>) {
             continue;
         }
         done = value.end;
-        found.push(value, marker::REDACTED);
+        found.push_value(value, marker::REDACTED, name);
     }
 }
 
@@ -460,7 +475,7 @@ pub(crate) fn find_elements(text: &str, keys: &Keys, found: &mut Found<'_>) {
         let end = run_end(bytes, start, |byte| byte != b'<');
         let is_secret = || !is_cell || text.get(start..end).is_some_and(judge::looks_secret);
         if start < end && bytes.get(end + 1) == Some(&b'/') && is_secret() {
-            found.push(start..end, marker::REDACTED);
+            found.push_value(start..end, marker::REDACTED, open + 1..close);
         }
     }
 }

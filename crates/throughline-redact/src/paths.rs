@@ -5,12 +5,12 @@ use std::ops::Range;
 use memchr::memchr_iter;
 
 use crate::families::looks_random;
+use crate::found::Found;
 use crate::judge;
 use crate::keys::Keys;
 use crate::marker;
 use crate::names::{self, List};
 use crate::prefilter::is_uuid;
-use crate::scan::Found;
 use crate::tokens::run_end;
 
 /// The least that a secret in a path has.
@@ -36,7 +36,7 @@ pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
         let value = &bytes[slash + 1..end];
         let is_secret = looks_random(value) && !is_uuid(value) && !value.contains(&b'.');
         if is_secret && tells(name, keys) {
-            found.push(slash + 1..end, marker::REDACTED);
+            found.push_value(slash + 1..end, marker::REDACTED, slash - name.len()..slash);
         }
     }
 }
@@ -87,7 +87,7 @@ fn is_in_segment(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scan::found_in;
+    use crate::found::found_in;
 
     #[test]
     fn what_stands_in_place_of_a_telling_parameter_is_found() {

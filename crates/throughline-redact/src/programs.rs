@@ -8,10 +8,10 @@ use aho_corasick::packed;
 use aho_corasick::packed::{MatchKind, Searcher};
 use memchr::{memchr, memmem};
 
+use crate::found::Found;
 use crate::judge;
 use crate::keys::{Keys, SecretKind};
 use crate::marker;
-use crate::scan::Found;
 use crate::tokens::{follows_word, run_end};
 use crate::values;
 
@@ -153,7 +153,7 @@ pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
                     Command::Set => reader.set(hit.start(), hit.end(), found),
                     Command::Setting => reader.setting(hit.start(), hit.end(), found),
                     Command::Dsn => reader.dsn(hit.start(), found),
-                    _ => reader.quoted(hit.end(), found),
+                    _ => reader.quoted(hit.start(), hit.end(), found),
                 }
                 hit.end()
             }
@@ -185,7 +185,7 @@ pub(crate) fn find_passwords(text: &str, found: &mut Found<'_>) {
             && !judge::is_type_name(said);
         let is_word = at > 0 && matches!(bytes[at - 1], b'p' | b'P') && !follows_word(bytes, at - 1);
         if is_secret && is_word {
-            found.push(start..end, marker::REDACTED);
+            found.push_value(start..end, marker::REDACTED, at - 1..at + PASSWORD.trim_end().len());
         }
     }
 }
@@ -207,10 +207,11 @@ struct Reader<'t> {
 }
 
 impl Reader<'_> {
-    fn push(&self, value: Range<usize>, found: &mut Found<'_>) {
+    /// Notes what stands under a name, which may be that of a flag or a command.
+    fn push(&self, value: Range<usize>, name: Range<usize>, found: &mut Found<'_>) {
         let said = &self.text[value.clone()];
         if !said.is_empty() && !judge::is_placeholder(said) {
-            found.push(value, marker::REDACTED);
+            found.push_value(value, marker::REDACTED, name);
         }
     }
 
@@ -220,8 +221,9 @@ impl Reader<'_> {
         memchr(b'\n', &self.text.as_bytes()[at..limit]).map_or(limit, |offset| at + offset)
     }
 
-    fn quoted(&self, at: usize, found: &mut Found<'_>) {
+    fn quoted(&self, command: usize, at: usize, found: &mut Found<'_>) {
         let bytes = self.text.as_bytes();
+        let name = command..command + self.text[command..at].trim_end_matches([' ', '\'']).len();
         let start = if bytes[at - 1] == b'\'' { at - 1 } else { at };
         let near = &bytes[..bytes.len().min(start + 32)];
         let word = run_end(near, start, |byte| byte.is_ascii_alphabetic() || byte == b' ' || byte == b'=');
@@ -235,7 +237,7 @@ impl Reader<'_> {
             self.text[start..limit].rfind("' = '").filter(|_| self.text[at..start].starts_with("FOR "));
         let start = of_user.map_or(start, |sign| start + sign + "' = ".len());
         if let Some(value) = values::quoted(&bytes[..limit], start).filter(|value| value.end < limit) {
-            self.push(value, found);
+            self.push(value, name, found);
         }
     }
 
@@ -269,10 +271,10 @@ impl Reader<'_> {
             if is_pair {
                 let said = &self.text[value.clone()];
                 if let Some(colon) = said.find(':').or_else(|| said.find([',', '%'])) {
-                    self.push(value.start + colon + 1..value.end, found);
+                    self.push(value.start + colon + 1..value.end, word..attached, found);
                 }
             } else if value.start < value.end && !self.text[value.clone()].starts_with(['=', '-']) {
-                self.push(value.clone(), found);
+                self.push(value.clone(), word..attached, found);
             }
             word = value.end.max(word_end);
         }
@@ -287,7 +289,7 @@ impl Reader<'_> {
             let start = run_end(bytes, next + 8, |byte| matches!(byte, b' ' | b'\t'));
             let end = run_end(bytes, start, |byte| !byte.is_ascii_whitespace());
             if start > next + 8 && !judge::is_word(&self.text[user..next]) {
-                self.push(start..end, found);
+                self.push(start..end, next..next + 8, found);
             }
         }
     }
@@ -314,6 +316,7 @@ impl Reader<'_> {
         }
         // `user.password`, `//registry.example.org/:_authToken`
         let name = self.text[at..name_end].rsplit([':', '/']).next().unwrap_or_default();
+        let name_start = name_end - name.len();
         // `env TOKEN=x PORT=80`: signs are looked for elsewhere.
         let named = self.keys.classify_name(name).filter(|_| !name.contains('='));
         if named.is_some_and(|named| named.kind.is_credential() && !named.is_weak) {
@@ -322,7 +325,7 @@ impl Reader<'_> {
                 None => Some(name_end + 1..run_end(bytes, name_end + 1, |byte| !byte.is_ascii_whitespace())),
             };
             if let Some(value) = value {
-                self.push(value, found);
+                self.push(value, name_start..name_end, found);
             }
         }
     }
@@ -337,7 +340,7 @@ impl Reader<'_> {
         let said = &self.text[at..end];
         let is_word = bytes[start].is_ascii_lowercase() && !judge::looks_secret(said) && !said.contains('-');
         if is_first && is_last && !is_word {
-            self.push(at..end, found);
+            self.push(at..end, start..at - 1, found);
         }
     }
 
@@ -349,7 +352,11 @@ impl Reader<'_> {
         let is_part = |byte: &&u8| !byte.is_ascii_whitespace() && !matches!(byte, b'"' | b'\'' | b'`');
         let word = near[earliest..].iter().rev().take_while(is_part).count();
         if let Some(colon) = memchr(b':', &near[near.len() - word..]) {
-            self.push(near.len() - word + colon + 1..near.len(), found);
+            let password = near.len() - word + colon + 1..near.len();
+            let said = &self.text[password.clone()];
+            if !said.is_empty() && !judge::is_placeholder(said) {
+                found.push(password, marker::PASSWORD);
+            }
         }
     }
 
@@ -373,7 +380,8 @@ impl Reader<'_> {
         }
         let named = self.keys.classify_phrase(&self.text[phrase..start]);
         if named.is_some_and(|named| !named.is_weak && named.is_head) {
-            self.push(at..end, found);
+            let said = self.text[phrase..start].trim_start();
+            self.push(at..end, start - said.len()..start, found);
         }
     }
 
@@ -386,14 +394,15 @@ impl Reader<'_> {
             return open;
         }
         let columns = values::bracketed(&bytes[..limit], open);
-        let named: Vec<bool> = fields(&bytes[..columns.end.saturating_sub(1)], open + 1)
+        let names: Vec<Option<Range<usize>>> = fields(&bytes[..columns.end.saturating_sub(1)], open + 1)
             .map(|column| {
-                let name =
-                    self.text.get(column).map(|name| name.trim_matches(['"', '`', '\'', ' ', '[', ']']));
-                name.and_then(|name| self.keys.classify_name(name)).is_some_and(|named| !named.is_weak)
+                let said = self.text.get(column.clone())?;
+                let name = said.trim_matches(['"', '`', '\'', ' ', '[', ']']);
+                self.keys.classify_name(name).filter(|named| !named.is_weak)?;
+                Some(column)
             })
             .collect();
-        if !named.contains(&true) {
+        if names.iter().all(Option::is_none) {
             return columns.end;
         }
         let mut at = run_end(&bytes[..limit], columns.end, |byte| byte.is_ascii_whitespace());
@@ -407,13 +416,14 @@ impl Reader<'_> {
                 return at;
             }
             let row = row_end(&bytes[..limit], open);
-            for (value, _) in fields(&bytes[..row], open + 1).zip(&named).filter(|(_, named)| **named) {
+            for (value, name) in fields(&bytes[..row], open + 1).zip(&names) {
+                let Some(name) = name else { continue };
                 let is_quote = |at: usize| matches!(bytes.get(at), Some(b'\'' | b'"'));
                 let start = value.start + usize::from(is_quote(value.start) && !value.is_empty());
                 let end = value.end - usize::from(value.end > start && is_quote(value.end - 1));
                 let value = start..end;
                 if !judge::is_nothing(&self.text[value.clone()], SecretKind::Credential) {
-                    self.push(value, found);
+                    self.push(value, name.clone(), found);
                 }
             }
             at = row + 1;

@@ -16,7 +16,7 @@ use crate::memo::Memo;
 use crate::pairs::Holder;
 use crate::pseudonym::Pseudonyms;
 use crate::scan::{Reading, Scanner};
-use crate::{judge, keys, limit, marker, paths, payload};
+use crate::{finding, judge, keys, limit, marker, paths, payload};
 
 /// Replaces what must not get out. Built by [`Redaction::build`](crate::Redaction::build); cheap to clone, and its
 /// clones share what they have learnt about keys and names.
@@ -279,8 +279,7 @@ impl Redactor {
     /// # Ok::<(), throughline_redact::RedactionError>(())
     /// ```
     pub fn findings<'t>(&self, text: &'t str) -> impl Iterator<Item = Finding> + use<'t> {
-        let hits = self.0.scanner.hits_in(text);
-        hits.into_iter().map(|(range, mark)| Finding::new(text, range, &mark))
+        finding::explained(text, &self.0.scanner.hits_in(text, Reading::Prose)).into_iter()
     }
 
     /// What stands in a text in place of something else, in order: the `email` of `[redacted:email]`, `key` for `[redacted]`,

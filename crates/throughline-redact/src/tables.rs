@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use memchr::{memchr_iter, memchr2};
 
+use crate::found::Found;
 use crate::judge;
 use crate::keys::{Keys, Named};
 use crate::marker;
-use crate::scan::Found;
 use crate::tokens::run_end;
 use crate::values;
 
@@ -17,7 +17,8 @@ const COLUMNS: usize = 64;
 /// A row of heads, of which some are sensitive.
 struct Head {
     separator: u8,
-    columns: Vec<Option<Named>>,
+    /// What each column names, and where.
+    columns: Vec<Option<(Named, Range<usize>)>>,
 }
 
 /// Finds the values under sensitive heads, and those beside a sensitive name.
@@ -39,9 +40,9 @@ pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
         if let Some(known) = known {
             let cells: Vec<_> = cells(text, line.clone(), known.separator).collect();
             if cells.len() == known.columns.len() {
-                for (cell, named) in cells.into_iter().zip(&known.columns) {
-                    if let Some(named) = named {
-                        push(text, cell, *named, found);
+                for (cell, column) in cells.into_iter().zip(&known.columns) {
+                    if let Some((named, name)) = column {
+                        push(text, cell, *named, name.clone(), found);
                     }
                 }
                 head = Some(known);
@@ -61,12 +62,12 @@ pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
     }
 }
 
-fn push(text: &str, cell: Range<usize>, named: Named, found: &mut Found<'_>) {
+fn push(text: &str, cell: Range<usize>, named: Named, name: Range<usize>, found: &mut Found<'_>) {
     let said = &text[cell.clone()];
     let is_line = said.bytes().all(|byte| matches!(byte, b'-' | b':' | b' ' | b'='));
     let is_innocent = is_line || judge::is_nothing(said, named.kind) || judge::is_placeholder(said);
     if !is_innocent && judge::looks_the_part(said, named) {
-        found.push(cell, marker::REDACTED);
+        found.push_value(cell, marker::REDACTED, name);
     }
 }
 
@@ -93,7 +94,10 @@ impl Head {
         }
         let columns: Vec<_> = cells(text, line, separator)
             .take(COLUMNS + 1)
-            .map(|cell| keys.classify_name(&text[cell]).filter(|named| named.is_head && !named.is_weak))
+            .map(|cell| {
+                let named = keys.classify_name(&text[cell.clone()]);
+                named.filter(|named| named.is_head && !named.is_weak).map(|named| (named, cell))
+            })
             .collect();
         let is_table = (2..=COLUMNS).contains(&columns.len()) && columns.iter().any(Option::is_some);
         is_table.then_some(Self { separator, columns })
@@ -144,10 +148,10 @@ fn beside(text: &str, line: Range<usize>, keys: &Keys, found: &mut Found<'_>) ->
     if !text[name.clone()].chars().all(is_word) || said.contains(' ') || !judge::looks_secret(said) {
         return false;
     }
-    let named = keys.classify_name(&text[name]).filter(|named| named.is_head && !named.is_weak);
+    let named = keys.classify_name(&text[name.clone()]).filter(|named| named.is_head && !named.is_weak);
     let hits = named.is_some() && !judge::is_name_of_another(said, keys);
     if let Some(named) = named.filter(|_| hits) {
-        push(text, value, named, found);
+        push(text, value, named, name, found);
     }
     hits
 }

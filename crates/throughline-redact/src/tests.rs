@@ -1,5 +1,6 @@
 //! The redactor as a whole: tables of what goes and what stays, and the rules around them.
 
+mod findings;
 mod properties;
 
 use serde_json::json;

@@ -303,25 +303,30 @@ impl<'t> Key<'t> {
         }
     }
 
-    pub(super) fn classify(&self, text: &str, keys: &Keys, sign: Sign) -> Option<Named> {
+    /// What it names, and where the name stands: it may be a phrase, of which the key is the last word.
+    pub(super) fn classify(&self, text: &str, keys: &Keys, sign: Sign) -> Option<(Named, Range<usize>)> {
+        let end = self.start + self.name.len();
+        let itself = |named: Named| (named, self.start..end);
         let by_phrase = || {
             let may_be = sign.is_prose() && self.follows_word(text) && keys.may_end_phrase(self.name);
             let start = if may_be { self.phrase_start(text) } else { self.start };
             if start < self.start {
                 // `the new token is: x7`
-                let phrase = &text[start..self.start + self.name.len()];
-                keys.classify_phrase(phrase.strip_suffix(" is").unwrap_or(phrase))
+                let phrase = text[start..end].strip_suffix(" is").unwrap_or(&text[start..end]);
+                keys.classify_phrase(phrase).map(|named| (named, start..start + phrase.len()))
             } else {
                 None
             }
         };
         let by_parameter = || {
             let is_one = sign.parameter && names::table().lists.has_in_any_case(List::Parameters, self.name);
-            is_one.then_some(Named { kind: SecretKind::Credential, is_weak: true, is_head: true })
+            let named = Named { kind: SecretKind::Credential, is_weak: true, is_head: true };
+            is_one.then(|| itself(named))
         };
-        let named = keys.classify_name(self.name).or_else(by_phrase).or_else(by_parameter)?;
+        let (named, name) =
+            keys.classify_name(self.name).map(itself).or_else(by_phrase).or_else(by_parameter)?;
         if sign.quoted {
-            return Some(named);
+            return Some((named, name));
         }
         // `[token]: https://…` labels a link, `http://auth:8080` names a host, `user:token:7` is a path of names.
         let is_label = sign.colon && self.is_in_brackets(text);
@@ -336,11 +341,16 @@ impl<'t> Key<'t> {
         let is_outcome = sign.is_prose()
             && self.name.ends_with(|c: char| c.is_ascii_alphabetic())
             && names::table().lists.any(List::Outcomes, |end| ends_with(self.name, end));
-        (is_named && !is_label && !is_outcome).then_some(named)
+        (is_named && !is_label && !is_outcome).then_some((named, name))
     }
 
     /// What a declaration names before the type: `db_password: Option<String> = "x"`, `var token string = "x"`.
-    pub(super) fn declared(&self, text: &str, keys: &Keys, operator: &Operator) -> Option<Named> {
+    pub(super) fn declared(
+        &self,
+        text: &str,
+        keys: &Keys,
+        operator: &Operator,
+    ) -> Option<(Named, Range<usize>)> {
         let bytes = text.as_bytes();
         let value = run_end(bytes, operator.end, |byte| byte == b' ');
         let compares = bytes[operator.start..operator.end].starts_with(b"==");
@@ -351,15 +361,17 @@ impl<'t> Key<'t> {
         if operator.is_colon || compares || !is_literal {
             return None;
         }
-        let from = self.start.saturating_sub(LONGEST_NAME);
-        let line = text.get(text.ceil_char_boundary(from)..self.start)?;
-        let line = &line[line.rfind(['\n', ';', '(', '{', ',', '=', '"']).map_or(0, |at| at + 1)..];
-        let name = match line.rfind(": ").or_else(|| line.rfind(':')) {
+        let from = text.ceil_char_boundary(self.start.saturating_sub(LONGEST_NAME));
+        let near = text.get(from..self.start)?;
+        let from = from + near.rfind(['\n', ';', '(', '{', ',', '=', '"']).map_or(0, |at| at + 1);
+        let line = &text[from..self.start];
+        let before = match line.rfind(": ").or_else(|| line.rfind(':')) {
             Some(colon) => line[..colon].trim_end(),
             None => line.strip_suffix(' ')?.trim_end(),
         };
-        let name = name.rsplit(' ').next()?;
-        keys.classify_name(name).filter(|named| named.is_head && named.kind != SecretKind::Fact)
+        let name = before.rsplit(' ').next()?;
+        let named = keys.classify_name(name).filter(|named| named.is_head && named.kind != SecretKind::Fact);
+        named.map(|named| (named, from + before.len() - name.len()..from + before.len()))
     }
 }
 
