@@ -61,6 +61,7 @@ mod limit;
 mod marker;
 mod memo;
 mod names;
+mod notes;
 mod numbers;
 mod pairs;
 mod paths;
@@ -79,7 +80,7 @@ mod values;
 
 pub use builder::Redaction;
 pub use error::RedactionError;
-pub use finding::Finding;
+pub use finding::{Finding, PayloadFinding};
 pub use redactor::Redactor;
 
 /// The code in the README, compiled and run with the other examples.

@@ -98,8 +98,13 @@ impl Scanner {
         if self.is_clean(text, prefilter) {
             Cow::Borrowed(text)
         } else {
-            self.replace(text, prefilter, reading)
+            self.replace(text, prefilter, reading, Some(&self.counts))
         }
+    }
+
+    /// The same where nothing is really hidden: it does not count.
+    pub(crate) fn clean_uncounted<'a>(&self, text: &'a str, reading: Reading) -> Cow<'a, str> {
+        self.replace(text, Prefilter::of(text), reading, None)
     }
 
     /// Whether a text is clean at a glance.
@@ -108,7 +113,14 @@ impl Scanner {
         self.is_off || ((prefilter.is_clean() || is_id_or_moment(text)) && !self.has_more())
     }
 
-    fn replace<'a>(&self, text: &'a str, prefilter: Prefilter, reading: Reading) -> Cow<'a, str> {
+    fn replace<'a>(
+        &self,
+        text: &'a str,
+        prefilter: Prefilter,
+        reading: Reading,
+        counts: Option<&Counts>,
+    ) -> Cow<'a, str> {
+        let count = |mark: &str| counts.iter().for_each(|counts| counts.add(mark));
         let mut cleaned = Cow::Borrowed(text);
         let mut hits = self.find(text, prefilter, reading, 0);
         for round in 0..ROUNDS {
@@ -121,7 +133,7 @@ impl Scanner {
             let mut marked = String::with_capacity(cleaned.len() + 16 * hits.len());
             let mut done = 0;
             for Hit { range, mark, .. } in hits {
-                self.counts.add(mark);
+                count(mark);
                 marked.push_str(&cleaned[done..range.start]);
                 marked.push_str(mark);
                 done = range.end;
@@ -133,7 +145,7 @@ impl Scanner {
         if hits.is_empty() {
             return cleaned;
         }
-        self.counts.add(marker::REDACTED);
+        count(marker::REDACTED);
         if !json::is_json(text) {
             return Cow::Borrowed(marker::REDACTED);
         }

@@ -219,6 +219,28 @@ fn no_explanation_repeats_a_part_of_what_would_be_hidden() {
     all_of(&failures);
 }
 
+#[test]
+fn what_is_said_of_a_payload_is_what_would_be_hidden_in_it() {
+    let mut failures = Vec::new();
+    for case in losing().into_iter().chain(keeping()) {
+        let redactor = redactor();
+        let mut data = match serde_json::from_str(&case.input) {
+            Ok(Value::Object(fields)) => fields,
+            _ => Map::from_iter([("note".to_owned(), Value::from(case.input.clone()))]),
+        };
+        let mut said: BTreeMap<String, u64> = BTreeMap::new();
+        for finding in redactor.payload_findings(&data) {
+            *said.entry(finding.kind).or_default() += 1;
+        }
+        assert!(redactor.counts().is_empty(), "nothing was hidden yet");
+        redactor.payload(&mut data);
+        if said != redactor.counts() {
+            failures.push(format!("{}: {:?}: {said:?} and {:?}", case.kind, case.input, redactor.counts()));
+        }
+    }
+    all_of(&failures);
+}
+
 /// The rows of the table: for each kind how many texts there are, and one of them.
 fn report() -> String {
     let redactor = redactor();

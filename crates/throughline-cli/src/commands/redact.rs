@@ -83,7 +83,10 @@ impl Job<'_> {
 
     fn piece(&mut self, text: &str) -> Result<(), CliError> {
         if self.args.explain || self.args.count {
-            self.explain(text)?;
+            match object(text) {
+                Some(fields) => self.explain_fields(&fields)?,
+                None => self.explain(text)?,
+            }
         } else if let Some(mut fields) = object(text) {
             self.redactor.payload(&mut fields);
             writeln!(self.screen.writer(), "{}", Value::Object(fields))?;
@@ -98,9 +101,7 @@ impl Job<'_> {
     fn explain(&mut self, text: &str) -> Result<(), CliError> {
         let (mut seen, mut line) = (0, self.line);
         for finding in self.redactor.findings(text) {
-            self.found = true;
-            *self.counts.entry(finding.kind.clone()).or_default() += 1;
-            if self.args.count {
+            if !self.shows(&finding.kind) {
                 continue;
             }
             let before = &text[..finding.range.start];
@@ -111,6 +112,25 @@ impl Job<'_> {
             self.screen.line(format_args!("{line}:{column}: {kind}: {because}"))?;
         }
         Ok(())
+    }
+
+    /// The fields of a line of JSON lines have no columns: they are named instead.
+    fn explain_fields(&mut self, fields: &Map<String, Value>) -> Result<(), CliError> {
+        for finding in self.redactor.payload_findings(fields) {
+            if self.shows(&finding.kind) {
+                let (line, pointer, kind, because) =
+                    (self.line, finding.pointer, finding.kind, finding.because);
+                self.screen.line(format_args!("{line}:{pointer}: {kind}: {because}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts what was found, and says whether it is to be shown.
+    fn shows(&mut self, kind: &str) -> bool {
+        self.found = true;
+        *self.counts.entry(kind.to_owned()).or_default() += 1;
+        !self.args.count
     }
 
     fn finish(self) -> Result<Answer, CliError> {

@@ -33,3 +33,23 @@ fn what_would_be_redacted_is_explained_and_counted() {
     let said = sandbox.run(&["redact", "--count", &sandbox.path("fine.log").to_string_lossy()]);
     assert_eq!((said.stdout.as_str(), said.code), ("there is nothing to redact\n", 1));
 }
+
+#[test]
+fn of_json_lines_the_same_is_explained_and_counted_that_is_hidden() {
+    let sandbox = Sandbox::empty();
+    let lines = "{\"n\":1}\n{\"applicant\":{\"address\":[\"Main Street 1\"]},\"note\":\"to ada@example.org\"}\n";
+    sandbox.write("events.jsonl", lines);
+    let file = sandbox.path("events.jsonl");
+    let said = sandbox.run(&["redact", &file.to_string_lossy()]);
+    assert_eq!(
+        said.stdout,
+        "{\"n\":1}\n{\"applicant\":{\"address\":\"[redacted]\"},\"note\":\"to [redacted:email]\"}\n"
+    );
+    let said = sandbox.run(&["redact", "--explain", &file.to_string_lossy()]);
+    assert_eq!(
+        said.stdout,
+        "2:/applicant/address: key: the value of `address`\n2:/note: email: the form of: email\n"
+    );
+    let said = sandbox.run(&["redact", "--count", &file.to_string_lossy()]);
+    assert_eq!(said.stdout, "       1  email\n       1  key\n");
+}

@@ -41,3 +41,37 @@ fn what_gave_a_secret_away_is_said_by_whoever_has_found_it() {
         assert_eq!(said, because, "{text}");
     }
 }
+
+#[test]
+fn of_a_payload_every_place_is_named_with_what_gave_it_away() {
+    let redactor = Redaction::standard().build().unwrap();
+    let data = json!({
+        "ada@example.org": { "pin": 4821 },
+        "args": ["--password", "hunter2", "-v"],
+        "paid": 4_111_111_111_111_111_u64,
+        "env": [{ "name": "DB_PASSWORD", "value": "x7Rq" }, { "name": "PORT", "value": "80" }],
+        "a/b": { "~": "to eve@example.org" },
+        "password": null,
+        "token": "[redacted]",
+    });
+    let said: Vec<_> = redactor
+        .payload_findings(data.as_object().unwrap())
+        .into_iter()
+        .map(|finding| format!("{} {}: {}", finding.pointer, finding.kind, finding.because))
+        .collect();
+    assert_eq!(
+        said,
+        [
+            "/a~1b/~0 email: the form of: email",
+            "/[redacted:email] email: the form of: email",
+            "/[redacted:email]/pin key: the value of `pin`",
+            "/args/1 key: the value of `--password`",
+            "/env/0/value key: the value of `DB_PASSWORD`",
+            "/paid card: its check digits",
+        ]
+    );
+    assert!(redactor.counts().is_empty(), "to ask hides nothing, and counts nothing");
+    let redactor = Redaction::standard().allow_only(["amount"]).build().unwrap();
+    let said = redactor.payload_findings(json!({ "amount": 5, "colour": "green" }).as_object().unwrap());
+    assert_eq!(said[0].because, "its key is not on the list of those that stay");
+}
