@@ -174,7 +174,7 @@ impl Scanner {
         reading: Reading,
         level: usize,
     ) -> Vec<Hit<'s>> {
-        let may_be_json = level < LEVELS && matches!(text.as_bytes(), [b'{' | b'[' | b' ' | b'\n', ..]);
+        let may_be_json = level < LEVELS && json::may_be_json(text);
         let may_matter = || !hits.is_empty() || memchr2(b'\\', b'|', text.as_bytes()).is_some();
         if may_be_json && may_matter() && json::is_json(text) {
             self.find_in_json(text, hits, reading, level + 1)

@@ -1,6 +1,7 @@
 //! The redactor as a whole: tables of what goes and what stays, and the rules around them.
 
 mod findings;
+mod json;
 mod properties;
 
 use serde_json::json;
