@@ -1,5 +1,6 @@
 //! Secrets that are named in text: `password=hunter2`, `"pin": 1234`, `card number: 4111…`.
 
+mod columns;
 mod key;
 
 use std::ops::Range;
@@ -26,6 +27,10 @@ pub(crate) fn find(text: &str, keys: &Keys, reading: Reading, found: &mut Found<
         // A value may end within a sign.
         let Some(operator) = Operator::at(bytes, at).filter(|sign| sign.start >= done) else { continue };
         if names_nothing(text, done, &operator, keys) {
+            continue;
+        }
+        if let Some(end) = columns::find(text, done, operator.start..operator.end, keys, found) {
+            done = end;
             continue;
         }
         let Some(key) = Key::before(text, done, operator.start) else { continue };
@@ -82,23 +87,7 @@ fn value_of(
     sign: Sign,
     tokens: &mut Tokens,
 ) -> Option<Range<usize>> {
-    let bytes = text.as_bytes();
-    let value = if key.is_column {
-        // `Key (ssn)=(078051120)`, as databases report it.
-        let open = operator.end;
-        if bytes.get(open) != Some(&b'(') {
-            return None;
-        }
-        let value = values::bracketed(bytes, open);
-        let closes = usize::from(bytes[value.end - 1] == b')' && value.len() > 1);
-        let columns = value.start + 1..value.end - closes;
-        if columns.is_empty() {
-            return None;
-        }
-        columns
-    } else {
-        values::extent(text, operator.end, named, sign, tokens)?
-    };
+    let value = values::extent(text, operator.end, named, sign, tokens)?;
     let said = &text[value.clone()];
     let names_another = !sign.quoted
         && !sign.parameter

@@ -21,7 +21,7 @@ pub(crate) fn is_nothing(value: &str, kind: SecretKind) -> bool {
         return false;
     }
     let is = |words: &[&str]| words.iter().any(|word| value.eq_ignore_ascii_case(word));
-    is(&["", "null", "none", "nil", "undefined", "(null)", "(none)", "nan", "n/a", "-", "empty", "unset"])
+    is(&["", "\\N", "null", "none", "nil", "undefined", "(null)", "(none)", "nan", "n/a", "-", "empty", "unset"])
         // A permission: `{"secrets": "read"}`.
         || is(&["read", "write"])
         // What a browser is to do with its own: `credentials: 'include'`.

@@ -120,6 +120,7 @@ impl Keys {
                 let after = match text {
                     "token" => names::List::BeforeHarmlessToken,
                     "email" => names::List::BeforeHarmlessEmail,
+                    "pass" => names::List::BeforeHarmlessPass,
                     _ => names::List::BeforeHarmless,
                 };
                 texts.push(compact(text));

@@ -53,6 +53,7 @@ mod fold;
 mod found;
 mod gate;
 mod headers;
+mod holder;
 mod iban;
 mod json;
 mod judge;

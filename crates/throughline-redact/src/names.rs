@@ -86,6 +86,7 @@ pub(crate) enum List {
     BeforeHarmless,
     BeforeHarmlessToken,
     BeforeHarmlessEmail,
+    BeforeHarmlessPass,
     AfterHarmless,
     People,
     OfPeople,
@@ -98,7 +99,7 @@ pub(crate) enum List {
 }
 
 impl List {
-    const COUNT: usize = 16;
+    const COUNT: usize = 17;
 
     fn of(title: &str) -> Self {
         match title {
@@ -108,6 +109,7 @@ impl List {
             "before harmless" => Self::BeforeHarmless,
             "before harmless token" => Self::BeforeHarmlessToken,
             "before harmless email" => Self::BeforeHarmlessEmail,
+            "before harmless pass" => Self::BeforeHarmlessPass,
             "after harmless" => Self::AfterHarmless,
             "people" => Self::People,
             "of people" => Self::OfPeople,

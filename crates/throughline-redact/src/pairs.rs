@@ -6,6 +6,7 @@ use std::ops::Range;
 use memchr::{memchr, memchr_iter, memchr2_iter, memmem};
 
 use crate::found::Found;
+use crate::holder::Holder;
 use crate::judge;
 use crate::keys::{Keys, LONGEST_NAME, Named, SecretKind};
 use crate::marker;
@@ -17,99 +18,6 @@ const APART: usize = 240;
 
 /// What stands beside any name, if it is a secret.
 const PASSWORD: Named = Named { kind: SecretKind::Credential, is_weak: false, is_head: true };
-
-/// What a key holds of a pair.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Holder {
-    /// The name of something: `"name": "DB_PASSWORD"`.
-    Name,
-    /// What stands under a name elsewhere.
-    Value,
-}
-
-impl Holder {
-    /// What a key holds, if it holds a part of a pair.
-    #[inline]
-    pub(crate) fn of(key: &str) -> Option<Self> {
-        let first = *key.as_bytes().first()?;
-        let may_be = FIRSTS.get(key.len()).is_some_and(|firsts| firsts & (1 << (first & 0x1f)) != 0);
-        if may_be { Self::among(key) } else { None }
-    }
-
-    fn among(key: &str) -> Option<Self> {
-        let has = |keys: &[&str]| keys.iter().any(|known| known.eq_ignore_ascii_case(key));
-        if has(NAMES) {
-            Some(Self::Name)
-        } else if has(VALUES) {
-            Some(Self::Value)
-        } else {
-            None
-        }
-    }
-}
-
-/// What the name of something stands under.
-const NAMES: &[&str] = &[
-    "name",
-    "key",
-    "header",
-    "field",
-    "param",
-    "parameter",
-    "property",
-    "variable",
-    "attribute",
-    "setting",
-    "option",
-    "label",
-    "k",
-    "n",
-    "parameterkey",
-    "parametername",
-    "headername",
-    "fieldname",
-    "envname",
-    "optionname",
-];
-
-/// What its value stands under.
-const VALUES: &[&str] = &[
-    "value",
-    "val",
-    "v",
-    "content",
-    "data",
-    "text",
-    "default",
-    "defaultvalue",
-    "current",
-    "newvalue",
-    "oldvalue",
-    "string",
-    "stringvalue",
-    "parametervalue",
-    "headervalue",
-    "fieldvalue",
-    "envvalue",
-    "optionvalue",
-];
-
-/// By their length, with which letters they start, a bit for each: most keys are none of them, and one look says so.
-const FIRSTS: [u32; "parametervalue".len() + 1] = {
-    let mut firsts = [0; "parametervalue".len() + 1];
-    let lists = [NAMES, VALUES];
-    let mut list = 0;
-    while list < lists.len() {
-        let mut place = 0;
-        while place < lists[list].len() {
-            let key = lists[list][place].as_bytes();
-            firsts[key.len()] |= 1 << (key[0] & 0x1f);
-            place += 1;
-        }
-        list += 1;
-    }
-    firsts
-};
 
 /// A name that was read and whose value is to come, or the other way round.
 #[derive(Debug, Default)]
@@ -163,13 +71,21 @@ impl Pair {
                     return Some((value, said));
                 }
             }
-            self.name = named.map(|named| Name { said: said.clone(), named, end: said.end });
-            let before = self.value.take().filter(|value| value.end + APART > after);
+            let is_inner = |name: &Name| {
+                name.end + APART > after && text.get(name.end..after).and_then(depth_between) > Some(0)
+            };
+            // A name that tells nothing, of something within, leaves the one around as it is.
+            if named.is_some() || !self.name.as_ref().is_some_and(is_inner) {
+                self.name = named.map(|named| Name { said: said.clone(), named, end: said.end });
+            }
+            let before = if named.is_some() { self.value.take() } else { None };
+            let before = before.filter(|value| value.end + APART > after);
             let part = multipart(bytes, said.end).filter(|_| named.is_some());
             if named.is_some() && part.is_none() {
                 // `{"value": "x", "name": "token"}`
                 let is_beside = |value: &Range<usize>| {
-                    text.get(value.end..after).is_some_and(|between| !between.contains(['{', '}', '>', '\n']))
+                    let between = text.get(value.end..after).filter(|between| !between.contains(['>', '\n']));
+                    between.and_then(depth_between) == Some(0)
                 };
                 return before.filter(is_beside).map(|value| (value, said));
             }
@@ -181,9 +97,14 @@ impl Pair {
         if self.name.is_none() && key.eq_ignore_ascii_case("default") {
             self.name = variable(text, keys, after);
         }
-        let is_beside = |end: usize| text.get(end..after).is_some_and(|between| !between.contains('}'));
-        match self.name.take().filter(|name| name.end + APART > after) {
-            Some(Name { said: name, named, end }) if is_beside(end) => {
+        let depth = self.name.as_ref().filter(|name| name.end + APART > after);
+        let depth = depth.and_then(|name| depth_between(text.get(name.end..after)?));
+        match self.name.take() {
+            Some(name) if depth.is_some() => {
+                let Name { said, named, end } = &name;
+                let (said, named) = (said.clone(), *named);
+                // What stands deeper has no more to do with it than what follows.
+                self.name = (depth > Some(0)).then(|| Name { said: said.clone(), named, end: *end });
                 let named = Named {
                     kind: if named.kind == SecretKind::Header { SecretKind::Credential } else { named.kind },
                     ..named
@@ -195,8 +116,8 @@ impl Pair {
                     Sign { colon: sign.quoted && sign.colon, first: true, ..sign },
                     tokens,
                 )?;
-                let said = &text[value.clone()];
-                (!judge::is_name_of_another(said, keys)).then_some((value, name))
+                let is_other = judge::is_name_of_another(&text[value.clone()], keys);
+                (!is_other).then_some((value, said))
             }
             _ => {
                 let start = run_end(bytes, after, |byte| matches!(byte, b' ' | b'\t'));
@@ -213,16 +134,38 @@ impl Pair {
     }
 }
 
+/// How many braces are open at the end of what stands between a name and a value; nothing if the one is closed that the name
+/// stands in.
+fn depth_between(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let (mut depth, mut at) = (0_usize, 0);
+    // The quote that closes the name is the first.
+    if let [b'"', ..] = bytes {
+        at = 1;
+    }
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b'{' => depth += 1,
+            b'}' => depth = depth.checked_sub(1)?,
+            b'"' => at = values::quoted(bytes, at).map_or(at, |string| string.end),
+            _ => {}
+        }
+        at += 1;
+    }
+    Some(depth)
+}
+
 /// The part of a form that follows an empty line, behind its headers.
 fn multipart(bytes: &[u8], name_end: usize) -> Option<Range<usize>> {
-    const EMPTY: &[u8] = b"\r\n\r\n";
     let near = &bytes[name_end..bytes.len().min(name_end + APART)];
-    let headers = near.strip_prefix(b"\"\r\n")?;
-    let is_empty = headers.starts_with(b"\r\n");
-    if !is_empty && !headers.starts_with(b"Content-") {
+    // Logs and tools write line ends of one byte.
+    let (line_end, empty): (&[u8], &[u8]) =
+        if near.starts_with(b"\"\n") { (b"\n", b"\n\n") } else { (b"\r\n", b"\r\n\r\n") };
+    let headers = near.strip_prefix(b"\"")?.strip_prefix(line_end)?;
+    if !headers.starts_with(line_end) && !headers.starts_with(b"Content-") {
         return None;
     }
-    let start = name_end + 1 + memmem::find(&near[1..], EMPTY)? + EMPTY.len();
+    let start = name_end + 1 + memmem::find(&near[1..], empty)? + empty.len();
     let end = run_end(bytes, start, |byte| !matches!(byte, b'\r' | b'\n'));
     (end > start).then_some(start..end)
 }
@@ -307,8 +250,14 @@ pub(crate) fn find_debug(text: &str, keys: &Keys, found: &mut Found<'_>) {
     let mut done = 0;
     for open in memchr_iter(b'(', bytes) {
         // Most brackets tell by what follows them that they are none of these.
-        let first = bytes.get(open + 1).copied().unwrap_or(b')');
-        if first == b'"'
+        let mut first = bytes.get(open + 1).copied().unwrap_or(b')');
+        let mut inner = open + 1;
+        if first == b'\n' {
+            // `{:#?}` has what is in brackets in lines of its own.
+            inner =
+                run_end(&bytes[..bytes.len().min(open + APART)], inner, |byte| matches!(byte, b'\n' | b' '));
+            first = bytes.get(inner).copied().unwrap_or(b')');
+        } else if first == b'"'
             && open >= done
             && let Some((value, name)) = argument(text, open, keys)
         {
@@ -336,23 +285,8 @@ pub(crate) fn find_debug(text: &str, keys: &Keys, found: &mut Found<'_>) {
         let Some(named) = keys.classify_name(name).filter(|named| named.is_head && !named.is_weak) else {
             continue;
         };
-        let value = match first {
-            b'"' => values::quoted(&bytes[..bytes.len().min(open + APART)], open + 1),
-            _ => {
-                let near = &bytes[..bytes.len().min(open + APART)];
-                let digits = run_end(near, open + 1, |byte| byte.is_ascii_digit());
-                if digits > open + 1 && matches!(near.get(digits), None | Some(b')')) {
-                    Some(open + 1..digits)
-                } else if memchr(b'"', &near[open..]).is_some() {
-                    let inner = values::bracketed(near, open);
-                    let said = inner.start + 1..inner.end.saturating_sub(1).max(inner.start + 1);
-                    bytes[said.clone()].contains(&b'"').then_some(said)
-                } else {
-                    None
-                }
-            }
-        };
-        let Some(value) = value.filter(|value| !value.is_empty()) else { continue };
+        let near = &bytes[..bytes.len().min(open + APART)];
+        let Some(value) = shown(near, open, inner).filter(|value| !value.is_empty()) else { continue };
         let Some(said) = text.get(value.clone()) else { continue };
         let is_sentence = said.contains(' ') && first == b'"' && !judge::looks_secret(said);
         let is_innocent = judge::is_placeholder(said)
@@ -365,6 +299,21 @@ pub(crate) fn find_debug(text: &str, keys: &Keys, found: &mut Found<'_>) {
             found.push_value(value, marker::REDACTED, start..open);
         }
     }
+}
+
+/// What is shown in the bracket of a type, of which this is the first: a text, a number, or what holds a text.
+fn shown(near: &[u8], open: usize, first: usize) -> Option<Range<usize>> {
+    if near.get(first) == Some(&b'"') {
+        return values::quoted(near, first);
+    }
+    let digits = run_end(near, first, |byte| byte.is_ascii_digit());
+    if digits > first && matches!(near.get(digits), None | Some(b')' | b',')) {
+        return Some(first..digits);
+    }
+    memchr(b'"', &near[open..])?;
+    let whole = values::bracketed(near, open);
+    let said = open + 1..whole.end.saturating_sub(1).max(open + 1);
+    near[said.clone()].contains(&b'"').then_some(said)
 }
 
 /// The argument of a method that takes a secret: `.password("hunter2")`, `.setApiKey("x7")`.

@@ -50,10 +50,11 @@ pub(crate) fn find_by_route(route: &str, path: &str, keys: &Keys) -> Vec<Range<u
         let parameter = part.strip_prefix('{').and_then(|name| name.strip_suffix('}'));
         let parameter = parameter.or_else(|| part.strip_prefix(':')).unwrap_or_default();
         let name = parameter.trim_start_matches('*');
+        let before = path[..start].trim_end_matches('/').rsplit('/').next().unwrap_or_default();
         // A parameter with an asterisk stands for all that follows.
         let len = if name.len() < parameter.len() { None } else { rest.find('/') };
         let end = start + len.unwrap_or(rest.len());
-        if start < end && is_secret_of(name, &path[start..end], keys) {
+        if start < end && is_secret_of(name, before, &path[start..end], keys) {
             found.push(start..end);
         }
         start = end + 1;
@@ -61,13 +62,13 @@ pub(crate) fn find_by_route(route: &str, path: &str, keys: &Keys) -> Vec<Range<u
     found
 }
 
-/// Whether a segment is the secret that a parameter names.
-fn is_secret_of(parameter: &str, segment: &str, keys: &Keys) -> bool {
+/// Whether a segment is the secret that a parameter names. Behind a telling segment a short code is one, too.
+fn is_secret_of(parameter: &str, before: &str, segment: &str, keys: &Keys) -> bool {
     let named = keys.classify_name(parameter).filter(|named| named.is_head);
+    let is_parameter = || names::table().lists.has_in_any_case(List::Parameters, parameter);
+    let is_code = || segment.len() >= 4 && judge::looks_secret(segment) && tells(before, keys);
     named.is_some_and(|named| judge::looks_the_part(segment, named))
-        || (names::table().lists.has_in_any_case(List::Parameters, parameter)
-            && looks_random(segment.as_bytes())
-            && !is_uuid(segment.as_bytes()))
+        || (is_parameter() && !is_uuid(segment.as_bytes()) && (looks_random(segment.as_bytes()) || is_code()))
 }
 
 fn tells(name: &str, keys: &Keys) -> bool {
@@ -101,12 +102,16 @@ mod tests {
             ("/in/:secret", "/in/abc", "abc"),
             ("/s/{*token}", "/s/a/b/c", "a/b/c"),
             ("/oauth/{code}", "/oauth/Zq9xT4mB7wLk2", "Zq9xT4mB7wLk2"),
+            ("/verify/{code}", "/verify/482913", "482913"),
+            ("/users/{id}/confirm/{key}", "/users/7/confirm/a1b2", "a1b2"),
         ] {
             assert_eq!(find(route, path), [secret], "{route}");
         }
         for (route, path) in [
             ("/loans/{id}", "/loans/42"),
             ("/countries/{code}", "/countries/NL"),
+            ("/errors/{code}", "/errors/40012"),
+            ("/verify/{code}", "/verify/email"),
             ("/runs/{key}", "/runs/loan-2026-42"),
             ("/verify/{ticket}", "/verify/550e8400-e29b-41d4-a716-446655440000"),
             ("/token/{kind}", "/token/refresh"),

@@ -9,9 +9,9 @@ use serde_json::{Map, Number, Value};
 
 use crate::PayloadFinding;
 use crate::finding::Reason;
+use crate::holder::Holder;
 use crate::keys::{Named, SecretKind};
 use crate::notes::Notes;
-use crate::pairs::Holder;
 use crate::redactor::{KeyClass, Rules};
 use crate::scan::Reading;
 use crate::{judge, limit, marker, numbers};

@@ -26,6 +26,8 @@ const LONGEST_URL: usize = 240;
 enum Command {
     /// What follows in quotes is a password.
     Quoted,
+    /// `IDENTIFIED BY 'hunter2'`, with something between, and without quotes.
+    Identified,
     /// A user and a password follow these flags.
     User,
     /// A password follows this flag without a space.
@@ -47,7 +49,7 @@ enum Command {
 }
 
 const COMMANDS: &[(&str, Command)] = &[
-    ("identified by ", Command::Quoted),
+    ("identified ", Command::Identified),
     ("with password ", Command::Quoted),
     ("set password ", Command::Quoted),
     ("password '", Command::Quoted),
@@ -57,9 +59,8 @@ const COMMANDS: &[(&str, Command)] = &[
     ("lftp ", Command::User),
     ("smbclient ", Command::User),
     ("wget ", Command::User),
-    ("mysql ", Command::Attached),
-    ("mysqldump ", Command::Attached),
-    ("mysqladmin ", Command::Attached),
+    ("mariadb", Command::Attached),
+    ("mysql", Command::Attached),
     ("7z ", Command::Attached),
     ("az login ", Command::Apart(&["-p"])),
     ("gh secret set ", Command::Apart(&["--body", "-b"])),
@@ -90,7 +91,7 @@ const COMMANDS: &[(&str, Command)] = &[
     ("podman login ", Command::Apart(&["-p"])),
     ("helm registry login ", Command::Apart(&["-p"])),
     ("login ", Command::Netrc),
-    ("insert into ", Command::Insert),
+    ("into ", Command::Insert),
     ("jdbc:oracle:thin:", Command::Thin),
     ("env ", Command::Set),
 ];
@@ -98,7 +99,10 @@ const COMMANDS: &[(&str, Command)] = &[
 impl Command {
     /// Whether people write it in capitals, too: a searcher takes no more than 64 texts.
     fn has_capitals(self) -> bool {
-        matches!(self, Self::Quoted | Self::Insert | Self::Set | Self::Setting | Self::Netrc)
+        matches!(
+            self,
+            Self::Quoted | Self::Identified | Self::Insert | Self::Set | Self::Setting | Self::Netrc
+        )
     }
 }
 
@@ -138,17 +142,26 @@ pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
                 reader.line(hit.end())
             }
             Command::Attached => {
-                reader.flags(hit.end(), &["-p"], Follows::Attached, found);
-                reader.line(hit.end())
+                // `mysqldump`, `mariadb-admin`, but `mysql://` is none.
+                let is_in_name = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
+                let end = run_end(text.as_bytes(), hit.end(), is_in_name);
+                if text.as_bytes().get(end) == Some(&b' ') {
+                    reader.flags(end, &["-p"], Follows::Attached, found);
+                    reader.line(end)
+                } else {
+                    end
+                }
             }
             Command::Apart(flags) => {
                 reader.flags(hit.end(), flags, Follows::Apart, found);
                 reader.line(hit.end())
             }
-            Command::Insert => reader.insert(hit.end(), found),
+            Command::Insert if reader.inserts(hit.start()) => reader.insert(hit.end(), found),
+            Command::Insert => hit.end(),
             Command::Thin => reader.thin(hit.end(), found),
             other => {
                 match other {
+                    Command::Identified => reader.identified(hit.start(), hit.end(), found),
                     Command::Netrc => reader.netrc(hit.end(), found),
                     Command::Set => reader.set(hit.start(), hit.end(), found),
                     Command::Setting => reader.setting(hit.start(), hit.end(), found),
@@ -251,12 +264,16 @@ impl Reader<'_> {
             word = run_end(bytes, word, |byte| matches!(byte, b' ' | b'\t'));
             let word_end = run_end(bytes, word, |byte| !matches!(byte, b' ' | b'\t'));
             let said = &self.text[word..word_end];
-            let Some(flag) = flags.iter().find(|flag| said.starts_with(**flag)) else {
+            let flag_len = |flag: &&str| {
+                let whole = said.starts_with(flag).then_some(flag.len());
+                whole.or_else(|| in_cluster(said, flag).filter(|_| is_pair))
+            };
+            let Some(len) = flags.iter().find_map(flag_len) else {
                 word = word_end.max(word + 1);
                 continue;
             };
-            let attached = word + flag.len();
-            let is_attached = word_end > attached && (flag.len() == 2 || bytes[attached] == b'=');
+            let attached = word + len;
+            let is_attached = word_end > attached && (!said.starts_with("--") || bytes[attached] == b'=');
             let start = if is_attached { attached } else { run_end(bytes, word_end, |byte| byte == b' ') };
             if !is_attached && follows == Follows::Attached {
                 word = word_end;
@@ -385,13 +402,62 @@ impl Reader<'_> {
         }
     }
 
+    /// The password behind `IDENTIFIED`. Without quotes it is one only in a statement: people are identified by many things.
+    fn identified(&self, start: usize, at: usize, found: &mut Found<'_>) {
+        let limit = self.line(at);
+        let bytes = &self.text.as_bytes()[..limit];
+        let word_at = |at: usize| {
+            let start = run_end(bytes, at, |byte| byte == b' ');
+            start..run_end(bytes, start, |byte| !byte.is_ascii_whitespace() && byte != b';')
+        };
+        let is = |word: &Range<usize>, names: &[&str]| {
+            names.iter().any(|name| self.text[word.clone()].eq_ignore_ascii_case(name))
+        };
+        let mut word = word_at(at);
+        if is(&word, &["with", "via"]) {
+            word = word_at(word_at(word.end).end);
+        }
+        if !is(&word, &["by", "as", "using"]) {
+            return;
+        }
+        let name = start..word.end;
+        word = word_at(word.end);
+        if is(&word, &["password", "values"]) {
+            word = word_at(word.end);
+        }
+        if matches!(bytes.get(word.start), Some(b'\'' | b'"')) {
+            if let Some(value) = values::quoted(bytes, word.start).filter(|value| value.end < limit) {
+                self.push(value, name, found);
+            }
+            return;
+        }
+        let before = &self.text[self.text.floor_char_boundary(start.saturating_sub(COMMAND / 4))..start];
+        let before = before.rsplit(';').next().unwrap_or_default().to_ascii_lowercase();
+        let is_statement =
+            ["create ", "alter ", "grant ", "connect to "].iter().any(|verb| before.contains(verb));
+        if is_statement && !is(&word, &["random"]) {
+            self.push(word, name, found);
+        }
+    }
+
+    /// Whether what ends here begins an INSERT, with anything between that SQL has there: `INSERT OR REPLACE`, `REPLACE`.
+    fn inserts(&self, into: usize) -> bool {
+        let near = &self.text[self.text.ceil_char_boundary(into.saturating_sub(48))..into];
+        let mut words = near
+            .rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .filter(|word| !word.is_empty())
+            .take(4);
+        words.any(|word| word.eq_ignore_ascii_case("insert") || word.eq_ignore_ascii_case("replace"))
+    }
+
     /// Finds the values of the columns that tell, and says how far it has read.
     fn insert(&self, at: usize, found: &mut Found<'_>) -> usize {
         let bytes = self.text.as_bytes();
         let limit = self.text.floor_char_boundary(at + 8 * COMMAND);
-        let open = run_end(&bytes[..limit], at, |byte| byte != b'(' && byte != b'\n' && byte != b';');
-        if bytes.get(open) != Some(&b'(') {
-            return open;
+        let table = &bytes[..limit.min(at + LONGEST_URL)];
+        let open = run_end(table, at, |byte| IN_TABLE[usize::from(byte)]);
+        if table.get(open) != Some(&b'(') {
+            return at;
         }
         let columns = values::bracketed(&bytes[..limit], open);
         let names: Vec<Option<Range<usize>>> = fields(&bytes[..columns.end.saturating_sub(1)], open + 1)
@@ -405,11 +471,13 @@ impl Reader<'_> {
         if names.iter().all(Option::is_none) {
             return columns.end;
         }
-        let mut at = run_end(&bytes[..limit], columns.end, |byte| byte.is_ascii_whitespace());
-        let Some(values) = bytes.get(at..at + 6).filter(|word| word.eq_ignore_ascii_case(b"values")) else {
-            return columns.end;
-        };
-        at += values.len();
+        // Something may stand between: `OVERRIDING SYSTEM VALUE`.
+        const VALUES: &[u8] = b"values";
+        let between = &bytes[columns.end..limit.min(columns.end + 80)];
+        let between = &between[..run_end(between, 0, |byte| byte != b'(' && byte != b';')];
+        let is_values = |word: &[u8]| word.eq_ignore_ascii_case(VALUES);
+        let Some(values) = between.windows(VALUES.len()).position(is_values) else { return columns.end };
+        let mut at = columns.end + values + VALUES.len();
         loop {
             let open = run_end(&bytes[..limit], at, |byte| byte.is_ascii_whitespace() || byte == b',');
             if bytes.get(open) != Some(&b'(') || open >= limit {
@@ -429,6 +497,28 @@ impl Reader<'_> {
             at = row + 1;
         }
     }
+}
+
+/// What stands between `INTO` and the columns: the name of a table, and white space.
+const IN_TABLE: [bool; 256] = {
+    let mut in_table = values::of_bytes(b"_.`\"[]$-@ \t\r\n");
+    let mut byte = 0;
+    while byte < 256 {
+        in_table[byte] |= byte >= 0x80 || (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    in_table
+};
+
+/// How long a flag of one letter is with others before it that stand alone, as in `curl -sSu ada:hunter2`.
+fn in_cluster(said: &str, flag: &str) -> Option<usize> {
+    /// Those that take nothing.
+    const ALONE: &str = "sSkvfLiIgGjJlnNOqRZaB0#46";
+    let letter = flag.strip_prefix('-').filter(|letter| letter.len() == 1)?;
+    let before = said.strip_prefix('-')?.split(letter).next()?;
+    let len = 1 + before.len() + letter.len();
+    let is_cluster = !before.is_empty() && before.chars().all(|c| ALONE.contains(c)) && len <= said.len();
+    (is_cluster && (len == said.len() || said[len..].contains(':'))).then_some(len)
 }
 
 /// Where the row of values ends that starts here.
@@ -473,9 +563,12 @@ mod tests {
 
     #[test]
     fn commands_without_flags_and_quotes_are_looked_for_in_texts_of_several_lines() {
-        let is_bare = |command: &Command| command.has_capitals() && !matches!(command, Command::Quoted);
+        let is_bare = |command: &Command| {
+            command.has_capitals() && !matches!(command, Command::Quoted | Command::Insert)
+        };
         let bare = COMMANDS.iter().filter(|(_, command)| is_bare(command)).map(|(text, _)| *text);
-        for text in bare.chain(["ENV ", "PASS ", "LOGIN ", "INSERT INTO "]) {
+        let inserts = ["insert into ", "INSERT INTO ", "REPLACE INTO ", "insert ignore into "];
+        for text in bare.chain(["ENV ", "PASS ", "LOGIN ", "IDENTIFIED "]).chain(inserts) {
             assert!(Prefilter::of(&format!("one line\nanother {text}x y")).commands(), "{text}");
         }
         assert!(!Prefilter::of("one line\nanother of words alone").commands());

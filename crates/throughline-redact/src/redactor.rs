@@ -8,14 +8,14 @@ use std::sync::{Arc, OnceLock};
 use rustc_hash::FxHashSet;
 use serde_json::{Map, Value};
 
-use crate::{Finding, PayloadFinding};
 use crate::error::LEAST_PSEUDONYM_KEY;
+use crate::holder::Holder;
 use crate::keys::{Named, SecretKind};
 use crate::marker::Marks;
 use crate::memo::Memo;
-use crate::pairs::Holder;
 use crate::pseudonym::Pseudonyms;
 use crate::scan::{Reading, Scanner};
+use crate::{Finding, PayloadFinding};
 use crate::{finding, judge, keys, limit, marker, paths, payload};
 
 /// Replaces what must not get out. Built by [`Redaction::build`](crate::Redaction::build); cheap to clone, and its

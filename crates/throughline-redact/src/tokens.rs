@@ -90,7 +90,11 @@ fn find_at(
         };
         let hit = hit.or_else(|| {
             let (range, issuer) = families::known().at(bytes, at, runs)?;
-            Some(Hit { range, mark: marker::API_KEY, clue: Clue::Issuer(issuer) })
+            let mark = families::mark_of(issuer);
+            if mark == marker::PRIVATE_KEY {
+                return Some(Hit { range: range.start..wrapped_end(bytes, range), mark, clue: Clue::Form });
+            }
+            Some(Hit { range, mark, clue: Clue::Issuer(issuer) })
         });
         if let Some(hit) = hit.filter(|hit| hit.range.start >= hit_end) {
             hit_end = hit.range.end;
@@ -98,6 +102,22 @@ fn find_at(
         }
     }
     hit_end
+}
+
+/// Where base64 ends that goes on in the lines below, as programs break it.
+fn wrapped_end(bytes: &[u8], first: Range<usize>) -> usize {
+    /// Programs break it no sooner.
+    const LINE: usize = 60;
+    let (mut len, mut end) = (first.len(), first.end);
+    loop {
+        let next = run_end(bytes, end, |byte| matches!(byte, b'\r' | b'\n' | b' ' | b'\t'));
+        let next_end = run_end(bytes, next, is_base64);
+        let goes_on = len >= LINE && bytes[end..next].contains(&b'\n') && next_end - next <= len;
+        if !goes_on || next_end == next || !matches!(bytes.get(next_end), None | Some(b'\r' | b'\n' | b'"')) {
+            return end;
+        }
+        (len, end) = (next_end - next, next_end);
+    }
 }
 
 /// Where the token ends, or up to where there is none: a header, a payload, and a signature or what encryption adds, with

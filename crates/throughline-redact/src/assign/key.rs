@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use memchr::{memrchr2, memrchr3};
 
+use crate::holder::Holder;
 use crate::judge;
 use crate::keys::{Keys, LONGEST_NAME, Named, SecretKind};
 use crate::marker;
 use crate::names::{self, List};
-use crate::pairs::Holder;
 use crate::tokens::run_end;
 use crate::values::{self, Sign};
 
@@ -101,8 +101,6 @@ pub(super) struct Key<'t> {
     pub(super) from: usize,
     /// The quote behind the name, with what escapes it.
     pub(super) quote: Option<&'t str>,
-    /// Whether it is a column of a database in brackets: `Key (ssn)=(1)`.
-    pub(super) is_column: bool,
     /// Whether white space stands between it and the sign.
     pub(super) apart: bool,
 }
@@ -120,8 +118,7 @@ impl<'t> Key<'t> {
             .into_iter()
             .find(|end_of| bytes[from..end].ends_with(end_of));
         end -= visibility.map_or(0, |visibility| visibility.len() - 1);
-        let is_subscript = matches!(&bytes[from..end], [.., b'"' | b'\'', b']']);
-        if is_subscript {
+        if let [.., b'"' | b'\'', b']'] = &bytes[from..end] {
             end -= 1;
         }
         // The type of a declaration: `password: Option<String> = "x"`.
@@ -151,11 +148,6 @@ impl<'t> Key<'t> {
             let earliest = from.max(end.saturating_sub(ALIGNED));
             end = earliest + bytes[earliest..end].iter().position(|byte| *byte == b'<')?;
         }
-        let is_column =
-            !is_subscript && visibility.is_none() && matches!(&bytes[from..end], [.., b')']) && !apart;
-        if is_column {
-            end -= 1;
-        }
         if let [.., b'"' | b'\'' | b'`'] = &bytes[from..end] {
             let quote_end = end;
             end -= 1;
@@ -169,7 +161,7 @@ impl<'t> Key<'t> {
             if !opens || bytes[start..end].iter().any(|byte| matches!(byte, b'(' | b'=' | b'+' | b'{')) {
                 return None;
             }
-            return Some(Self { name: &text[start..end], start, from, quote, is_column: false, apart });
+            return Some(Self { name: &text[start..end], start, from, quote, apart });
         }
         // Before a sign without quotes there is no new line.
         if bytes[end..sign].contains(&b'\n') {
@@ -184,10 +176,7 @@ impl<'t> Key<'t> {
         let name = &text[start..end];
         // No sensitive key has a single letter; hours and minutes have none.
         name.bytes().filter(|byte| byte.is_ascii_alphabetic() || !byte.is_ascii()).nth(1)?;
-        if is_column && bytes[from..start].last() != Some(&b'(') {
-            return None;
-        }
-        Some(Self { name, start, from, quote: None, is_column, apart })
+        Some(Self { name, start, from, quote: None, apart })
     }
 
     /// Whether a letter or digit stands before the name, with a space between.
