@@ -60,7 +60,9 @@ pub(crate) fn find(text: &str, keys: &Keys, reading: Reading, found: &mut Found<
             found.push_value(value, marker::REDACTED, name);
             continue;
         }
-        if sign.colon && is_in_address(key.name, &bytes[operator.end..]) {
+        if (sign.colon && is_in_address(key.name, &bytes[operator.end..]))
+            || (named.is_weak && is_in_descriptor(&bytes[..key.start]))
+        {
             continue;
         }
         let is_tight = sign.colon && !sign.spaced && !sign.quoted;
@@ -103,10 +105,15 @@ fn is_in_address(name: &str, after: &[u8]) -> bool {
     is_part && next > 0 && after.get(next) == Some(&b':')
 }
 
+/// Whether a name is a part of how a database is found: `(CONNECT_DATA=(SERVER=DEDICATED)(SID=ORCL1))`.
+fn is_in_descriptor(before: &[u8]) -> bool {
+    before.ends_with(b"=(") || before.ends_with(b")(")
+}
+
 /// Whether what the key names is a short number.
 fn is_number(name: &str) -> bool {
     let name = name.trim_end_matches(|c: char| c.is_ascii_digit());
-    ["pin", "code", "otp", "cvv", "cvc", "2fa", "nip"].iter().any(|end| ends_with(name, end.as_bytes()))
+    ["pin", "code", "otp", "cvv", "cvc", "2fa", "nip", "tan"].iter().any(|end| ends_with(name, end.as_bytes()))
 }
 
 #[cfg(test)]

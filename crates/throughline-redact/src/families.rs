@@ -1,6 +1,8 @@
 //! The credentials that tell themselves, by their beginning or by their structure: the table `families.txt`, and how
 //! it is read in a text.
 
+mod words;
+
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -34,6 +36,8 @@ pub(crate) struct Family {
     /// The part by which it is found: its longest text.
     anchor: usize,
     must_look_random: bool,
+    /// Whether an id in hex is none.
+    is_no_id: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,10 +58,8 @@ impl Family {
             return Vec::new();
         };
         let structure = structure.trim();
-        let (must_look_random, structure) = match structure.strip_prefix('!') {
-            Some(rest) => (true, rest),
-            None => (false, structure),
-        };
+        let (must_look_random, is_no_id) = (structure.starts_with('!'), structure.starts_with('~'));
+        let structure = structure.trim_start_matches(['!', '~']);
         alternatives(structure)
             .iter()
             .filter_map(|structure| {
@@ -67,7 +69,7 @@ impl Family {
                     Part::Run { .. } => 0,
                 };
                 let anchor = (0..parts.len()).rev().max_by_key(len)?;
-                (len(&anchor) > 0).then_some(Self { issuer, anchor, must_look_random, parts })
+                (len(&anchor) > 0).then_some(Self { issuer, anchor, must_look_random, is_no_id, parts })
             })
             .collect()
     }
@@ -90,7 +92,8 @@ impl Family {
                 Part::Run { class, least, most } => {
                     let run = runs.end(bytes, *class, end) - end;
                     let is_last = place + 1 == self.parts.len();
-                    if run < *least || (is_last && run > *most) {
+                    let is_id = || self.is_no_id && is_id(&bytes[end..end + run]);
+                    if run < *least || (is_last && run > *most) || is_id() {
                         return None;
                     }
                     end += run.min(*most);
@@ -116,8 +119,10 @@ impl Family {
         while end > body && bytes[end - 1] == b'.' {
             end -= 1;
         }
-        (may_start(bytes, start) && (!self.must_look_random || looks_random(&bytes[start..end])))
-            .then_some(start..end)
+        let is_token = may_start(bytes, start)
+            && (!self.must_look_random || looks_random(&bytes[start..end]))
+            && !words::are_all(&bytes[body..end]);
+        is_token.then_some(start..end)
     }
 }
 
@@ -240,6 +245,12 @@ impl Families {
             .filter(|family| is_here(family))
             .find_map(|family| Some((family.around(bytes, at, runs)?, family.issuer)))
     }
+}
+
+/// Whether a run is an id or a digest in hex: `app-507f1f77bcf86cd799439011`.
+fn is_id(run: &[u8]) -> bool {
+    let is_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    matches!(run.len(), 24 | 32 | 40 | 64) && run.iter().all(is_hex)
 }
 
 /// Whether no letter or digit stands before.

@@ -96,10 +96,11 @@ pub(crate) enum List {
     Parameters,
     Schema,
     Types,
+    Algorithms,
 }
 
 impl List {
-    const COUNT: usize = 17;
+    const COUNT: usize = 18;
 
     fn of(title: &str) -> Self {
         match title {
@@ -119,6 +120,7 @@ impl List {
             "parameters" => Self::Parameters,
             "schema" => Self::Schema,
             "types" => Self::Types,
+            "algorithms" => Self::Algorithms,
             _ => Self::Nothing,
         }
     }

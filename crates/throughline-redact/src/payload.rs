@@ -322,6 +322,8 @@ fn looks_the_part(value: &Value, named: Named) -> bool {
     match value {
         Value::String(text) => judge::looks_the_part(text, named),
         _ if !named.is_weak => !is_too_short(value),
+        // `{"seed": 1622650073}`
+        Value::Number(_) if named.kind == SecretKind::Ambiguous => false,
         Value::Number(number) => number.as_f64().is_some_and(|float| float.abs() >= 1e6),
         Value::Array(_) => true,
         Value::Object(_) | Value::Bool(_) | Value::Null => false,
