@@ -113,7 +113,9 @@ fn is_in_descriptor(before: &[u8]) -> bool {
 /// Whether what the key names is a short number.
 fn is_number(name: &str) -> bool {
     let name = name.trim_end_matches(|c: char| c.is_ascii_digit());
-    ["pin", "code", "otp", "cvv", "cvc", "2fa", "nip", "tan"].iter().any(|end| ends_with(name, end.as_bytes()))
+    ["pin", "code", "otp", "cvv", "cvc", "2fa", "nip", "tan"]
+        .iter()
+        .any(|end| ends_with(name, end.as_bytes()))
 }
 
 #[cfg(test)]

@@ -265,14 +265,18 @@ pub(crate) fn is_type_name(token: &str) -> bool {
     let is_sized = matches!(token.as_bytes(), [b'u' | b'i' | b'f', size @ ..] if matches!(size, b"8" | b"16" | b"32" | b"64" | b"128" | b"size"));
     // `P1`, as type parameters are called.
     let is_parameter = matches!(token.as_bytes(), [b'A'..=b'Z', b'0'..=b'9']);
-    is_sized || is_parameter || names::table().lists.has_in_any_case(List::Types, token) || is_algorithm(token)
+    is_sized
+        || is_parameter
+        || names::table().lists.has_in_any_case(List::Types, token)
+        || is_algorithm(token)
 }
 
 /// Whether it is what programs of cryptography call what they do: `scram-sha-256`, `aes-256-gcm`.
 fn is_algorithm(token: &str) -> bool {
     const LONGEST: usize = 32;
     let is_part = |part: &str| names::table().lists.has_in_any_case(List::Algorithms, part);
-    let is_size = |part: &str| matches!(part, "128" | "192" | "224" | "256" | "384" | "512" | "1024" | "2048" | "4096");
+    let is_size =
+        |part: &str| matches!(part, "128" | "192" | "224" | "256" | "384" | "512" | "1024" | "2048" | "4096");
     let mut parts = token.split(['-', '_', '/']);
     token.len() <= LONGEST
         && has_digit(token)
@@ -463,8 +467,9 @@ fn is_quantity(word: &str, rest: &str) -> bool {
     const UNITS: [&str; 13] = ["st", "nd", "rd", "th", "x", "s", "ms", "us", "ns", "min", "kb", "mb", "gb"];
     let digits = run_end(word.as_bytes(), 0, |byte| byte.is_ascii_digit());
     let behind = word[digits..].trim_end_matches([',', '.']);
-    let is_compound =
-        behind.strip_prefix('-').is_some_and(|word| word.len() > 2 && word.bytes().all(|byte| byte.is_ascii_lowercase()));
+    let is_compound = behind
+        .strip_prefix('-')
+        .is_some_and(|word| word.len() > 2 && word.bytes().all(|byte| byte.is_ascii_lowercase()));
     let is_unit = UNITS.iter().any(|unit| unit.eq_ignore_ascii_case(behind));
     (1..=3).contains(&digits) && (is_compound || is_unit) && next_word(rest).is_some()
 }

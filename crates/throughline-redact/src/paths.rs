@@ -65,7 +65,8 @@ pub(crate) fn find_by_route(route: &str, path: &str, keys: &Keys) -> Vec<Range<u
 /// Whether a segment is the secret that a parameter names. Behind a telling segment a short code is one, too.
 fn is_secret_of(parameter: &str, before: &str, segment: &str, keys: &Keys) -> bool {
     let named = keys.classify_name(parameter).filter(|named| named.is_head);
-    let is_parameter = || names::table().lists.has_in_any_case(List::Parameters, parameter);
+    let is_parameter =
+        || names::table().lists.has_in_any_case(List::Parameters, parameter) && !keys.keeps(parameter);
     let is_code = || segment.len() >= 4 && judge::looks_secret(segment) && tells(before, keys);
     named.is_some_and(|named| judge::looks_the_part(segment, named))
         || (is_parameter() && !is_uuid(segment.as_bytes()) && (looks_random(segment.as_bytes()) || is_code()))

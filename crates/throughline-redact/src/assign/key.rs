@@ -308,7 +308,9 @@ impl<'t> Key<'t> {
             }
         };
         let by_parameter = || {
-            let is_one = sign.parameter && names::table().lists.has_in_any_case(List::Parameters, self.name);
+            let is_one = sign.parameter
+                && names::table().lists.has_in_any_case(List::Parameters, self.name)
+                && !keys.keeps(self.name);
             let named = Named { kind: SecretKind::Credential, is_weak: true, is_head: true };
             is_one.then(|| itself(named))
         };
