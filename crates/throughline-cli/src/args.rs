@@ -444,7 +444,7 @@ pub(crate) enum ImportRedaction {
 /// `redact`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-No store is needed. A file is read as a whole, a pipe line by line. With --explain and --count
+No store is needed. A file is read as a whole, a pipe until it pauses. With --explain and --count
 the answer is no, and the exit code 1, if there is nothing to redact.
 
 Examples:

@@ -31,10 +31,36 @@ use crate::redaction::redact_event_counted;
 /// # Panics
 /// If there is. The message says in which events and of what kind, and repeats nothing of it.
 #[track_caller]
-#[expect(clippy::panic, reason = "it fails a test")]
 pub fn assert_no_secrets(store: &MemoryStore) {
-    let redactor = Redaction::standard().payload_limit(usize::MAX).build();
-    let redactor = redactor.unwrap_or_else(|error| panic!("the standard redaction is invalid: {error}"));
+    assert_no_secrets_with(store, Redaction::standard());
+}
+
+/// As [`assert_no_secrets`], of what these rules would hide: with the keys, patterns, sets and exceptions of the service. Their
+/// [limit of payloads](Redaction::payload_limit) does not matter.
+///
+/// ```
+/// use throughline_core::testing::assert_no_secrets_with;
+/// use throughline_core::{MemoryStore, Redaction, Throughline};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// let redaction = Redaction::standard().key("loan officer").pattern("loan-number", r"\bLN-\d+\b");
+/// let store = MemoryStore::new();
+/// let throughline =
+///     Throughline::builder("loan-service").store(store.clone()).redaction(redaction.clone()).build()?;
+/// throughline.workflow("loan-approval").attr("loan", "LN-42").run(async |_| Ok::<_, std::io::Error>(())).await??;
+/// assert_no_secrets_with(&store, redaction);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Panics
+/// If there is anything that they would hide, or if they are invalid.
+#[track_caller]
+#[expect(clippy::panic, reason = "it fails a test")]
+pub fn assert_no_secrets_with(store: &MemoryStore, redaction: Redaction) {
+    let redactor = redaction.payload_limit(usize::MAX).build();
+    let redactor = redactor.unwrap_or_else(|error| panic!("the redaction is invalid: {error}"));
     let secrets: Vec<String> = store
         .events()
         .into_iter()
@@ -74,6 +100,25 @@ mod tests {
     #[tokio::test]
     async fn redacted_events_have_no_secrets() {
         assert_no_secrets(&events_with(Redaction::standard()).await);
+    }
+
+    #[tokio::test]
+    async fn a_service_looks_for_what_its_own_rules_would_hide() {
+        let store = events_with(Redaction::standard()).await;
+        assert_no_secrets_with(&store, Redaction::standard().key("colour"));
+        let found = |redaction: Redaction| {
+            let failure = std::panic::catch_unwind(|| assert_no_secrets_with(&store, redaction)).unwrap_err();
+            crate::describe_panic(&*failure).message
+        };
+        let said = found(Redaction::standard().pattern("event", "mail:sent"));
+        assert!(said.contains("1 x event"), "{said}");
+        let said = found(Redaction::standard().pattern("event", "("));
+        assert!(said.contains("the redaction is invalid"), "{said}");
+        // An exception of the service is none of the standard.
+        let store = events_with(Redaction::standard().keep_key("pin")).await;
+        assert_no_secrets_with(&store, Redaction::standard().keep_key("pin"));
+        let said = std::panic::catch_unwind(|| assert_no_secrets(&store)).unwrap_err();
+        assert!(crate::describe_panic(&*said).message.contains("1 x key"));
     }
 
     #[tokio::test]

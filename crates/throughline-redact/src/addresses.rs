@@ -2,8 +2,8 @@
 
 use memchr::{memchr_iter, memrchr};
 
+use crate::found::Found;
 use crate::marker;
-use crate::scan::Found;
 use crate::tokens::run_end;
 
 /// The longest part before the `@` and the longest domain that mail servers take (RFC 5321).
@@ -152,7 +152,7 @@ fn user_info(bytes: &[u8], start: usize, last_at: usize) -> Option<(usize, usize
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scan::found_in;
+    use crate::found::found_in;
 
     fn emails(text: &str) -> Vec<(String, &str)> {
         found_in(text, |text, found| find_emails(text, &[], found))

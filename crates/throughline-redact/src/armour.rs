@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use memchr::memmem;
 
+use crate::found::Found;
 use crate::marker;
-use crate::scan::Found;
 use crate::tokens::run_end;
 
 /// What lines begin and end with, and what the first one says of a key that must not be seen.
@@ -107,7 +107,7 @@ fn longest_word(bytes: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scan::found_in;
+    use crate::found::found_in;
 
     #[test]
     fn private_keys_are_found_whole() {

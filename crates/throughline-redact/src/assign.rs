@@ -1,16 +1,18 @@
 //! Secrets that are named in text: `password=hunter2`, `"pin": 1234`, `card number: 4111…`.
 
+mod columns;
 mod key;
 
 use std::ops::Range;
 
 use self::key::{Key, Operator, ends_with, names_nothing};
+use crate::found::Found;
 use crate::judge;
 use crate::keys::{Keys, Named};
 use crate::marker;
 use crate::pairs::Pair;
 use crate::places::places;
-use crate::scan::{Found, Reading};
+use crate::scan::Reading;
 use crate::tokens::run_end;
 use crate::values::{self, Sign, Tokens};
 
@@ -27,25 +29,26 @@ pub(crate) fn find(text: &str, keys: &Keys, reading: Reading, found: &mut Found<
         if names_nothing(text, done, &operator, keys) {
             continue;
         }
+        if let Some(end) = columns::find(text, done, operator.start..operator.end, keys, found) {
+            done = end;
+            continue;
+        }
         let Some(key) = Key::before(text, done, operator.start) else { continue };
         let sign = key.sign(text, &operator);
         // In a phrase the word is no key of a pair: `secret key: x`.
         let is_of_phrase = operator.is_colon && key.quote.is_none() && key.follows_letter(bytes);
-        if let Some(value) = if is_of_phrase {
+        if let Some((value, name)) = if is_of_phrase {
             None
         } else {
             pair.value(text, keys, key.name, operator.end, sign, &mut tokens)
         } {
             done = value.end.max(at);
-            found.push(value.clone(), key.mark(bytes, &value));
+            found.push_value(value.clone(), key.mark(bytes, &value), name);
             continue;
         }
-        let named = match key.classify(text, keys, sign) {
-            Some(named) => named,
-            None => match key.declared(text, keys, &operator) {
-                Some(named) => named,
-                None => continue,
-            },
+        let classified = key.classify(text, keys, sign);
+        let Some((named, name)) = classified.or_else(|| key.declared(text, keys, &operator)) else {
+            continue;
         };
         // `read('Password:', x)`: the quote closes what the name stands in.
         let opened = key.start.checked_sub(1).map(|at| bytes[at]).filter(|byte| matches!(byte, b'"' | b'\''));
@@ -54,10 +57,12 @@ pub(crate) fn find(text: &str, keys: &Keys, reading: Reading, found: &mut Found<
         }
         if let Some(value) = key.expansion(text, &operator).filter(|_| named.is_head && !named.is_weak) {
             done = value.end;
-            found.push(value, marker::REDACTED);
+            found.push_value(value, marker::REDACTED, name);
             continue;
         }
-        if sign.colon && is_in_address(key.name, &bytes[operator.end..]) {
+        if (sign.colon && is_in_address(key.name, &bytes[operator.end..]))
+            || (named.is_weak && is_in_descriptor(&bytes[..key.start]))
+        {
             continue;
         }
         let is_tight = sign.colon && !sign.spaced && !sign.quoted;
@@ -69,7 +74,7 @@ pub(crate) fn find(text: &str, keys: &Keys, reading: Reading, found: &mut Found<
         done = value.end;
         let may_be_name = reading == Reading::Name && sign.colon && !sign.quoted;
         if !(may_be_name && judge::is_word(&text[value.clone()])) {
-            found.push(value.clone(), key.mark(bytes, &value));
+            found.push_value(value.clone(), key.mark(bytes, &value), name);
         }
     }
 }
@@ -84,23 +89,7 @@ fn value_of(
     sign: Sign,
     tokens: &mut Tokens,
 ) -> Option<Range<usize>> {
-    let bytes = text.as_bytes();
-    let value = if key.is_column {
-        // `Key (ssn)=(078051120)`, as databases report it.
-        let open = operator.end;
-        if bytes.get(open) != Some(&b'(') {
-            return None;
-        }
-        let value = values::bracketed(bytes, open);
-        let closes = usize::from(bytes[value.end - 1] == b')' && value.len() > 1);
-        let columns = value.start + 1..value.end - closes;
-        if columns.is_empty() {
-            return None;
-        }
-        columns
-    } else {
-        values::extent(text, operator.end, named, sign, tokens)?
-    };
+    let value = values::extent(text, operator.end, named, sign, tokens)?;
     let said = &text[value.clone()];
     let names_another = !sign.quoted
         && !sign.parameter
@@ -116,16 +105,23 @@ fn is_in_address(name: &str, after: &[u8]) -> bool {
     is_part && next > 0 && after.get(next) == Some(&b':')
 }
 
+/// Whether a name is a part of how a database is found: `(CONNECT_DATA=(SERVER=DEDICATED)(SID=ORCL1))`.
+fn is_in_descriptor(before: &[u8]) -> bool {
+    before.ends_with(b"=(") || before.ends_with(b")(")
+}
+
 /// Whether what the key names is a short number.
 fn is_number(name: &str) -> bool {
     let name = name.trim_end_matches(|c: char| c.is_ascii_digit());
-    ["pin", "code", "otp", "cvv", "cvc", "2fa", "nip"].iter().any(|end| ends_with(name, end.as_bytes()))
+    ["pin", "code", "otp", "cvv", "cvc", "2fa", "nip", "tan"]
+        .iter()
+        .any(|end| ends_with(name, end.as_bytes()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scan::found_in;
+    use crate::found::found_in;
 
     fn values(text: &str, reading: Reading) -> Vec<String> {
         let keys = Keys::new(Default::default(), &[]).unwrap();

@@ -34,6 +34,7 @@ const PAYLOAD_LIMIT: usize = 64 * 1024;
 #[derive(Clone)]
 pub struct Redaction {
     keys: Vec<String>,
+    kept: Vec<String>,
     allowed: Option<Vec<String>>,
     patterns: Vec<(String, String)>,
     pseudonym_key: Option<Vec<u8>>,
@@ -90,6 +91,7 @@ impl Redaction {
     pub fn standard() -> Self {
         Self {
             keys: Vec::new(),
+            kept: Vec::new(),
             allowed: None,
             patterns: Vec::new(),
             pseudonym_key: None,
@@ -124,6 +126,27 @@ impl Redaction {
     #[must_use]
     pub fn key(mut self, name: impl Into<String>) -> Self {
         self.keys.push(name.into());
+        self
+    }
+
+    /// One key that is not sensitive, in any spelling, whatever words are in it: an exception. `order token` stands for
+    /// `orderToken` and `ORDER_TOKEN`, but not for `order_token_secret`. What tells itself is hidden under it as under any key: an
+    /// e-mail address, a card, a token of a known form.
+    ///
+    /// It risks what the key is sensitive for: a password that somebody puts under it is kept. Prefer to rename the field, if
+    /// it is yours.
+    ///
+    /// ```
+    /// # use throughline_redact::Redaction;
+    /// let redactor = Redaction::standard().keep_key("order token").build()?;
+    /// assert_eq!(redactor.text("order_token=A-17"), "order_token=A-17");
+    /// assert_eq!(redactor.text("orderToken=ada@example.org"), "orderToken=[redacted:email]");
+    /// assert_eq!(redactor.text("order_token_secret=A-17"), "order_token_secret=[redacted]");
+    /// # Ok::<(), throughline_redact::RedactionError>(())
+    /// ```
+    #[must_use]
+    pub fn keep_key(mut self, name: impl Into<String>) -> Self {
+        self.kept.push(name.into());
         self
     }
 
@@ -246,7 +269,8 @@ impl Redaction {
             None => None,
         };
         let more = self.keys.iter().map(|key| compact(key)).collect::<Result<Vec<_>, _>>()?;
-        let keys = Keys::shared(self.choice, &more)
+        let kept = self.kept.iter().map(|key| compact(key)).collect::<Result<_, _>>()?;
+        let keys = Keys::shared(self.choice, &more, kept)
             .map_err(|source| RedactionError::Keys { source: Box::new(source) })?;
         let allowed = match &self.allowed {
             Some(keys) => Some(keys.iter().map(|key| compact(key)).collect::<Result<_, _>>()?),
@@ -284,6 +308,7 @@ impl fmt::Debug for Redaction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Redaction")
             .field("keys", &self.keys)
+            .field("kept", &self.kept)
             .field("allowed", &self.allowed)
             .field("patterns", &self.patterns)
             .field("pseudonym_key", &self.pseudonym_key.as_ref().map(|_| marker::REDACTED))

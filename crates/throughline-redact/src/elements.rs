@@ -2,11 +2,11 @@
 
 use memchr::{memchr_iter, memmem};
 
+use crate::found::Found;
 use crate::judge;
 use crate::keys::{Keys, SecretKind};
 use crate::marker;
 use crate::names::{self, List};
-use crate::scan::Found;
 use crate::tokens::run_end;
 use crate::values;
 
@@ -73,7 +73,7 @@ pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
         // `<signature>` describes a function, too.
         let is_about = named.kind == SecretKind::Ambiguous && !judge::looks_secret(said);
         if !said.is_empty() && !is_about && !judge::is_placeholder(said) {
-            found.push(start..end, marker::REDACTED);
+            found.push_value(start..end, marker::REDACTED, at + 1..name_end);
             done = end;
         }
     }
@@ -129,7 +129,7 @@ pub(crate) fn find_flags(text: &str, keys: &Keys, found: &mut Found<'_>) {
             && !judge::is_name_of_another(said, keys)
         {
             done = value.end;
-            found.push(value, marker::REDACTED);
+            found.push_value(value, marker::REDACTED, name_start..name_end);
         }
     }
 }
@@ -149,7 +149,7 @@ fn is_in_name(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scan::found_in;
+    use crate::found::found_in;
 
     fn values(text: &str, find: fn(&str, &Keys, &mut Found<'_>)) -> Vec<String> {
         let keys = Keys::new(Default::default(), &[]).unwrap();

@@ -1,11 +1,14 @@
 //! The credentials that tell themselves, by their beginning or by their structure: the table `families.txt`, and how
 //! it is read in a text.
 
+mod words;
+
 use std::ops::Range;
 use std::sync::LazyLock;
 
 use rustc_hash::FxHashMap;
 
+use crate::marker;
 use crate::tokens::follows_word;
 
 /// The table. A line that cannot be read would be skipped; a test reads them all.
@@ -17,6 +20,14 @@ pub(crate) fn known() -> &'static Families {
     &FAMILIES
 }
 
+/// What stands in the table in place of an issuer of keys that anybody may make.
+const PRIVATE_KEY: &str = "private-key";
+
+/// The mark for what has such an issuer.
+pub(crate) fn mark_of(issuer: &str) -> &'static str {
+    if issuer == PRIVATE_KEY { marker::PRIVATE_KEY } else { marker::API_KEY }
+}
+
 /// What the tokens of one issuer look like.
 #[derive(Debug, Clone)]
 pub(crate) struct Family {
@@ -25,6 +36,8 @@ pub(crate) struct Family {
     /// The part by which it is found: its longest text.
     anchor: usize,
     must_look_random: bool,
+    /// Whether an id in hex is none.
+    is_no_id: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,10 +58,8 @@ impl Family {
             return Vec::new();
         };
         let structure = structure.trim();
-        let (must_look_random, structure) = match structure.strip_prefix('!') {
-            Some(rest) => (true, rest),
-            None => (false, structure),
-        };
+        let (must_look_random, is_no_id) = (structure.starts_with('!'), structure.starts_with('~'));
+        let structure = structure.trim_start_matches(['!', '~']);
         alternatives(structure)
             .iter()
             .filter_map(|structure| {
@@ -58,7 +69,7 @@ impl Family {
                     Part::Run { .. } => 0,
                 };
                 let anchor = (0..parts.len()).rev().max_by_key(len)?;
-                (len(&anchor) > 0).then_some(Self { issuer, anchor, must_look_random, parts })
+                (len(&anchor) > 0).then_some(Self { issuer, anchor, must_look_random, is_no_id, parts })
             })
             .collect()
     }
@@ -81,7 +92,8 @@ impl Family {
                 Part::Run { class, least, most } => {
                     let run = runs.end(bytes, *class, end) - end;
                     let is_last = place + 1 == self.parts.len();
-                    if run < *least || (is_last && run > *most) {
+                    let is_id = || self.is_no_id && is_id(&bytes[end..end + run]);
+                    if run < *least || (is_last && run > *most) || is_id() {
                         return None;
                     }
                     end += run.min(*most);
@@ -107,8 +119,10 @@ impl Family {
         while end > body && bytes[end - 1] == b'.' {
             end -= 1;
         }
-        (may_start(bytes, start) && (!self.must_look_random || looks_random(&bytes[start..end])))
-            .then_some(start..end)
+        let is_token = may_start(bytes, start)
+            && (!self.must_look_random || looks_random(&bytes[start..end]))
+            && !words::are_all(&bytes[body..end]);
+        is_token.then_some(start..end)
     }
 }
 
@@ -215,13 +229,6 @@ impl Families {
         self.find(bytes, at, [one, two], runs)
     }
 
-    /// Whose token a text is.
-    pub(crate) fn issuer_of(&self, token: &str) -> Option<&'static str> {
-        let mut runs = Runs::new();
-        let bytes = token.as_bytes();
-        (0..bytes.len()).find_map(|at| self.at(bytes, at, &mut runs)).map(|(_, issuer)| issuer)
-    }
-
     fn find(
         &self,
         bytes: &[u8],
@@ -238,6 +245,12 @@ impl Families {
             .filter(|family| is_here(family))
             .find_map(|family| Some((family.around(bytes, at, runs)?, family.issuer)))
     }
+}
+
+/// Whether a run is an id or a digest in hex: `app-507f1f77bcf86cd799439011`.
+fn is_id(run: &[u8]) -> bool {
+    let is_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    matches!(run.len(), 24 | 32 | 40 | 64) && run.iter().all(is_hex)
 }
 
 /// Whether no letter or digit stands before.
@@ -417,8 +430,7 @@ pub(crate) fn looks_random(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::marker;
-    use crate::scan::found_in;
+    use crate::found::found_in;
     use crate::tokens::find;
 
     /// A token of the family, with bodies that have letters and digits where the class has both.
@@ -469,7 +481,7 @@ mod tests {
                 format!("no {token}."),
             ] {
                 let found = found_in(&text, find);
-                assert_eq!(found, [(token.clone(), marker::API_KEY)], "{}: {text}", family.issuer);
+                assert_eq!(found, [(token.clone(), mark_of(family.issuer))], "{}: {text}", family.issuer);
             }
         }
     }

@@ -128,10 +128,10 @@ fn remainder(iban: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{marker, numbers, scan};
+    use crate::{found, marker, numbers};
 
     fn found_in(text: &str) -> Vec<(String, &str)> {
-        scan::found_in(text, numbers::find)
+        found::found_in(text, numbers::find)
     }
 
     #[test]

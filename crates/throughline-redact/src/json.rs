@@ -8,11 +8,24 @@ use serde::de::IgnoredAny;
 use crate::fold::Folded;
 use crate::marker;
 
-/// Whether a text is one or more JSON values, and objects or lists at that.
+/// Whether a text may be JSON, as far as its beginning says.
+#[inline]
+pub(crate) fn may_be_json(text: &str) -> bool {
+    const BYTE_ORDER_MARK: u8 = 0xef;
+    matches!(text.as_bytes(), [b'{' | b'[' | b'"' | b' ' | b'\t' | b'\r' | b'\n' | BYTE_ORDER_MARK, ..])
+}
+
+/// Whether a text is one or more objects or lists of JSON, or a single string.
 pub(crate) fn is_json(text: &str) -> bool {
-    let trimmed = text.trim_ascii();
-    let is_framed = trimmed.starts_with(['{', '[']) && trimmed.ends_with(['}', ']']);
-    is_framed && serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>().all(|value| value.is_ok())
+    // Readers of JSON may ignore it.
+    let trimmed = text.strip_prefix('\u{feff}').unwrap_or(text).trim_ascii();
+    match (trimmed.as_bytes().first(), trimmed.as_bytes().last()) {
+        (Some(b'{' | b'['), Some(b'}' | b']')) => {
+            serde_json::Deserializer::from_str(trimmed).into_iter::<IgnoredAny>().all(|value| value.is_ok())
+        }
+        (Some(b'"'), Some(b'"')) => is_value(trimmed),
+        _ => false,
+    }
 }
 
 /// Whether a part of JSON is a whole value.

@@ -21,7 +21,7 @@ pub(crate) fn is_nothing(value: &str, kind: SecretKind) -> bool {
         return false;
     }
     let is = |words: &[&str]| words.iter().any(|word| value.eq_ignore_ascii_case(word));
-    is(&["", "null", "none", "nil", "undefined", "(null)", "(none)", "nan", "n/a", "-", "empty", "unset"])
+    is(&["", "\\N", "null", "none", "nil", "undefined", "(null)", "(none)", "nan", "n/a", "-", "empty", "unset"])
         // A permission: `{"secrets": "read"}`.
         || is(&["read", "write"])
         // What a browser is to do with its own: `credentials: 'include'`.
@@ -265,7 +265,30 @@ pub(crate) fn is_type_name(token: &str) -> bool {
     let is_sized = matches!(token.as_bytes(), [b'u' | b'i' | b'f', size @ ..] if matches!(size, b"8" | b"16" | b"32" | b"64" | b"128" | b"size"));
     // `P1`, as type parameters are called.
     let is_parameter = matches!(token.as_bytes(), [b'A'..=b'Z', b'0'..=b'9']);
-    is_sized || is_parameter || names::table().lists.has_in_any_case(List::Types, token)
+    is_sized
+        || is_parameter
+        || names::table().lists.has_in_any_case(List::Types, token)
+        || is_algorithm(token)
+}
+
+/// Whether it is what programs of cryptography call what they do: `scram-sha-256`, `aes-256-gcm`.
+fn is_algorithm(token: &str) -> bool {
+    const LONGEST: usize = 32;
+    let is_part = |part: &str| names::table().lists.has_in_any_case(List::Algorithms, part);
+    let is_size =
+        |part: &str| matches!(part, "128" | "192" | "224" | "256" | "384" | "512" | "1024" | "2048" | "4096");
+    let mut parts = token.split(['-', '_', '/']);
+    token.len() <= LONGEST
+        && has_digit(token)
+        && parts.clone().nth(1).is_some()
+        && parts.clone().any(is_part)
+        && parts.all(|part| is_part(part) || is_size(part))
+}
+
+/// Whether it is a fraction, as no code is: `tan=0.577`.
+pub(crate) fn is_fraction(word: &str) -> bool {
+    let word = word.trim_start_matches(['-', '+']);
+    word.contains('.') && word.starts_with(|c: char| c.is_ascii_digit()) && word.parse::<f64>().is_ok()
 }
 
 /// Whether an object says what a value must be like, and holds none: `{"type": "string", "minLength": 8}`.
@@ -343,6 +366,8 @@ pub(crate) fn looks_the_part(value: &str, named: Named) -> bool {
     }
     match named.kind {
         SecretKind::Words | SecretKind::Fact => looks_personal(value) && !is_address_of_machine(value),
+        // `seed=1622650073`
+        SecretKind::Ambiguous => looks_secret(value) && !value.bytes().all(|byte| byte.is_ascii_digit()),
         _ => looks_secret(value) && !value.bytes().all(|byte| byte.is_ascii_digit()) || digits(value) >= 6,
     }
 }
@@ -397,7 +422,10 @@ pub(crate) fn clause(rest: &str, token: &str, named: Named) -> Clause {
             // `cvv: 123`
             let is_short_code =
                 || !has_meanings && token.len() == 3 && is_number() && is_one_word(rest.as_bytes());
-            let first_is_secret = (looks_secret(token) && !(has_meanings && is_number())) || is_short_code();
+            let first_is_secret = (looks_secret(token)
+                && !(has_meanings && is_number())
+                && !is_quantity(token, &rest[token.len()..]))
+                || is_short_code();
             let is_alone =
                 || !has_meanings && !has_digit(token) && is_one_word(rest.as_bytes()) && !is_status(token);
             if first_is_secret || is_alone() { Clause::Word } else { Clause::Prose }
@@ -426,10 +454,40 @@ pub(crate) fn clause(rest: &str, token: &str, named: Named) -> Clause {
             let is_machine = named.is_weak && is_address_of_machine(clause);
             let is_personal =
                 !is_machine && ((is_one && digits >= 4) || looks_personal(clause) || is_plain_word());
-            let is_prose = !is_personal || (digits < 5 && words.take(WORDS).any(is_of_prose));
+            let is_prose = !is_personal
+                || (digits < 5 && words.take(WORDS).any(is_of_prose))
+                || counts_something(token, &rest[token.len()..]);
             if clause.is_empty() || is_prose { Clause::Prose } else { Clause::Whole }
         }
     }
+}
+
+/// Whether a word says how many or which, and others follow: `4-digit code`, `3rd attempt`, `40ms lookup`.
+fn is_quantity(word: &str, rest: &str) -> bool {
+    const UNITS: [&str; 13] = ["st", "nd", "rd", "th", "x", "s", "ms", "us", "ns", "min", "kb", "mb", "gb"];
+    let digits = run_end(word.as_bytes(), 0, |byte| byte.is_ascii_digit());
+    let behind = word[digits..].trim_end_matches([',', '.']);
+    let is_compound = behind
+        .strip_prefix('-')
+        .is_some_and(|word| word.len() > 2 && word.bytes().all(|byte| byte.is_ascii_lowercase()));
+    let is_unit = UNITS.iter().any(|unit| unit.eq_ignore_ascii_case(behind));
+    (1..=3).contains(&digits) && (is_compound || is_unit) && next_word(rest).is_some()
+}
+
+/// Whether a number says how many of something there are: `12345 messages queued`.
+fn counts_something(word: &str, rest: &str) -> bool {
+    let is_plural = |word: &str| word.len() > 3 && word.ends_with('s');
+    let is_unit = |word: &str| ["kb", "mb", "gb", "ms"].contains(&word);
+    word.bytes().all(|byte| byte.is_ascii_digit())
+        && next_word(rest).is_some_and(|word| is_plural(word) || is_unit(word))
+}
+
+/// The word in lower case that follows a blank.
+fn next_word(rest: &str) -> Option<&str> {
+    let next = rest.strip_prefix(' ')?;
+    let word = &next[..run_end(next.as_bytes(), 0, |byte| byte.is_ascii_lowercase())];
+    let ends = !next[word.len()..].starts_with(|c: char| c.is_alphanumeric() || matches!(c, '-' | '_'));
+    (word.len() > 1 && ends).then_some(word)
 }
 
 /// What ends a clause; a full stop before a blank does, too.

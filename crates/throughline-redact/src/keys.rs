@@ -4,6 +4,7 @@ use std::cell::LazyCell;
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use rustc_hash::FxHashSet;
 
 use crate::fold::Folded;
 use crate::gate::Gate;
@@ -70,6 +71,8 @@ pub(crate) struct Keys {
     /// The same for the ends of phrases.
     ends: Gate,
     needles: Vec<Needle>,
+    /// Names that do not tell, as they are [compact].
+    kept: FxHashSet<Box<[u8]>>,
     lists: &'static Lists,
     /// What is known of names in text, of which there are more than of keys.
     known: Memo<Option<Named>, 2048>,
@@ -97,16 +100,24 @@ impl Choice {
 static STANDARD: OnceLock<Arc<Keys>> = OnceLock::new();
 
 impl Keys {
-    /// As [`new`](Self::new), shared by all redactors that look for the standard keys alone.
-    pub(crate) fn shared(choice: Choice, more: &[String]) -> Result<Arc<Self>, aho_corasick::BuildError> {
-        let is_standard = choice == Choice::default() && more.is_empty();
+    /// As [`new`](Self::new), shared by all redactors that look for the standard keys alone; of some keys, which must be
+    /// [compact], none tells.
+    pub(crate) fn shared(
+        choice: Choice,
+        more: &[String],
+        kept: Vec<String>,
+    ) -> Result<Arc<Self>, aho_corasick::BuildError> {
+        let is_standard = choice == Choice::default() && more.is_empty() && kept.is_empty();
         match STANDARD.get().filter(|_| is_standard) {
             Some(keys) => Ok(Arc::clone(keys)),
             None if is_standard => {
                 let keys = Arc::new(Self::new(choice, more)?);
                 Ok(Arc::clone(STANDARD.get_or_init(|| keys)))
             }
-            None => Ok(Arc::new(Self::new(choice, more)?)),
+            None => {
+                let kept = kept.into_iter().map(|key| key.into_bytes().into_boxed_slice()).collect();
+                Ok(Arc::new(Self { kept, ..Self::new(choice, more)? }))
+            }
         }
     }
 
@@ -120,6 +131,7 @@ impl Keys {
                 let after = match text {
                     "token" => names::List::BeforeHarmlessToken,
                     "email" => names::List::BeforeHarmlessEmail,
+                    "pass" => names::List::BeforeHarmlessPass,
                     _ => names::List::BeforeHarmless,
                 };
                 texts.push(compact(text));
@@ -150,6 +162,7 @@ impl Keys {
             gate,
             ends,
             needles,
+            kept: FxHashSet::default(),
             lists: &table.lists,
             known: Memo::new(),
             known_phrases: Memo::new(),
@@ -195,8 +208,16 @@ impl Keys {
         self.ends.may_end_with(word) || word == "is"
     }
 
+    /// Whether a name is one of those that do not tell.
+    pub(crate) fn keeps(&self, name: &str) -> bool {
+        !self.kept.is_empty() && spelled(name, |spelling| self.kept.contains(spelling.letters))
+    }
+
     fn find(&self, spelling: Spelling<'_>, at_end: bool) -> Option<Named> {
         let Spelling { letters, starts } = spelling;
+        if !self.kept.is_empty() && self.kept.contains(letters) {
+            return None;
+        }
         let len = letters.len();
         // A plural may stand for its singular: `pins`, `api_keys`.
         let ends = |end: usize| starts[end] || (letters[end] == b's' && starts[end + 1]);

@@ -50,8 +50,10 @@ mod error;
 mod families;
 mod finding;
 mod fold;
+mod found;
 mod gate;
 mod headers;
+mod holder;
 mod iban;
 mod json;
 mod judge;
@@ -60,6 +62,7 @@ mod limit;
 mod marker;
 mod memo;
 mod names;
+mod notes;
 mod numbers;
 mod pairs;
 mod paths;
@@ -78,7 +81,7 @@ mod values;
 
 pub use builder::Redaction;
 pub use error::RedactionError;
-pub use finding::Finding;
+pub use finding::{Finding, PayloadFinding};
 pub use redactor::Redactor;
 
 /// The code in the README, compiled and run with the other examples.

@@ -86,6 +86,7 @@ pub(crate) enum List {
     BeforeHarmless,
     BeforeHarmlessToken,
     BeforeHarmlessEmail,
+    BeforeHarmlessPass,
     AfterHarmless,
     People,
     OfPeople,
@@ -95,10 +96,11 @@ pub(crate) enum List {
     Parameters,
     Schema,
     Types,
+    Algorithms,
 }
 
 impl List {
-    const COUNT: usize = 16;
+    const COUNT: usize = 18;
 
     fn of(title: &str) -> Self {
         match title {
@@ -108,6 +110,7 @@ impl List {
             "before harmless" => Self::BeforeHarmless,
             "before harmless token" => Self::BeforeHarmlessToken,
             "before harmless email" => Self::BeforeHarmlessEmail,
+            "before harmless pass" => Self::BeforeHarmlessPass,
             "after harmless" => Self::AfterHarmless,
             "people" => Self::People,
             "of people" => Self::OfPeople,
@@ -117,6 +120,7 @@ impl List {
             "parameters" => Self::Parameters,
             "schema" => Self::Schema,
             "types" => Self::Types,
+            "algorithms" => Self::Algorithms,
             _ => Self::Nothing,
         }
     }

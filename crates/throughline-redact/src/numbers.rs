@@ -2,8 +2,8 @@
 
 use std::ops::{Range, RangeInclusive};
 
+use crate::found::Found;
 use crate::prefilter::is_uuid;
-use crate::scan::Found;
 use crate::{iban, marker};
 
 /// From the shortest to the longest payment card number.
@@ -329,7 +329,7 @@ fn ssn(bytes: &[u8], start: usize, group_end: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scan::found_in;
+    use crate::found::found_in;
 
     #[test]
     fn every_digit_is_come_upon() {

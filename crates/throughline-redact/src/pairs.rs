@@ -5,10 +5,11 @@ use std::ops::Range;
 
 use memchr::{memchr, memchr_iter, memchr2_iter, memmem};
 
+use crate::found::Found;
+use crate::holder::Holder;
 use crate::judge;
 use crate::keys::{Keys, LONGEST_NAME, Named, SecretKind};
 use crate::marker;
-use crate::scan::Found;
 use crate::tokens::run_end;
 use crate::values::{self, Sign, Tokens};
 
@@ -18,108 +19,25 @@ const APART: usize = 240;
 /// What stands beside any name, if it is a secret.
 const PASSWORD: Named = Named { kind: SecretKind::Credential, is_weak: false, is_head: true };
 
-/// What a key holds of a pair.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Holder {
-    /// The name of something: `"name": "DB_PASSWORD"`.
-    Name,
-    /// What stands under a name elsewhere.
-    Value,
-}
-
-impl Holder {
-    /// What a key holds, if it holds a part of a pair.
-    #[inline]
-    pub(crate) fn of(key: &str) -> Option<Self> {
-        let first = *key.as_bytes().first()?;
-        let may_be = FIRSTS.get(key.len()).is_some_and(|firsts| firsts & (1 << (first & 0x1f)) != 0);
-        if may_be { Self::among(key) } else { None }
-    }
-
-    fn among(key: &str) -> Option<Self> {
-        let has = |keys: &[&str]| keys.iter().any(|known| known.eq_ignore_ascii_case(key));
-        if has(NAMES) {
-            Some(Self::Name)
-        } else if has(VALUES) {
-            Some(Self::Value)
-        } else {
-            None
-        }
-    }
-}
-
-/// What the name of something stands under.
-const NAMES: &[&str] = &[
-    "name",
-    "key",
-    "header",
-    "field",
-    "param",
-    "parameter",
-    "property",
-    "variable",
-    "attribute",
-    "setting",
-    "option",
-    "label",
-    "k",
-    "n",
-    "parameterkey",
-    "parametername",
-    "headername",
-    "fieldname",
-    "envname",
-    "optionname",
-];
-
-/// What its value stands under.
-const VALUES: &[&str] = &[
-    "value",
-    "val",
-    "v",
-    "content",
-    "data",
-    "text",
-    "default",
-    "defaultvalue",
-    "current",
-    "newvalue",
-    "oldvalue",
-    "string",
-    "stringvalue",
-    "parametervalue",
-    "headervalue",
-    "fieldvalue",
-    "envvalue",
-    "optionvalue",
-];
-
-/// By their length, with which letters they start, a bit for each: most keys are none of them, and one look says so.
-const FIRSTS: [u32; "parametervalue".len() + 1] = {
-    let mut firsts = [0; "parametervalue".len() + 1];
-    let lists = [NAMES, VALUES];
-    let mut list = 0;
-    while list < lists.len() {
-        let mut place = 0;
-        while place < lists[list].len() {
-            let key = lists[list][place].as_bytes();
-            firsts[key.len()] |= 1 << (key[0] & 0x1f);
-            place += 1;
-        }
-        list += 1;
-    }
-    firsts
-};
-
 /// A name that was read and whose value is to come, or the other way round.
 #[derive(Debug, Default)]
 pub(crate) struct Pair {
-    name: Option<(usize, Named)>,
+    name: Option<Name>,
     value: Option<Range<usize>>,
 }
 
+/// A name that is a value elsewhere.
+#[derive(Debug)]
+struct Name {
+    /// Where it stands.
+    said: Range<usize>,
+    named: Named,
+    /// What belongs to it is not far behind this.
+    end: usize,
+}
+
 impl Pair {
-    /// Reads a key, and returns the value that is now known to be a secret.
+    /// Reads a key, and returns the value that is now known to be a secret, and its name.
     pub(crate) fn value(
         &mut self,
         text: &str,
@@ -128,7 +46,7 @@ impl Pair {
         after: usize,
         sign: Sign,
         tokens: &mut Tokens,
-    ) -> Option<Range<usize>> {
+    ) -> Option<(Range<usize>, Range<usize>)> {
         let bytes = text.as_bytes();
         let holder = Holder::of(key)?;
         if holder == Holder::Name {
@@ -150,30 +68,43 @@ impl Pair {
                 if bytes.get(tag_end) == Some(&b'>')
                     && let Some(value) = content(text, tag_end + 1)
                 {
-                    return Some(value);
+                    return Some((value, said));
                 }
             }
-            self.name = named.map(|named| (said.end, named));
-            let before = self.value.take().filter(|value| value.end + APART > after);
+            let is_inner = |name: &Name| {
+                name.end + APART > after && text.get(name.end..after).and_then(depth_between) > Some(0)
+            };
+            // A name that tells nothing, of something within, leaves the one around as it is.
+            if named.is_some() || !self.name.as_ref().is_some_and(is_inner) {
+                self.name = named.map(|named| Name { said: said.clone(), named, end: said.end });
+            }
+            let before = if named.is_some() { self.value.take() } else { None };
+            let before = before.filter(|value| value.end + APART > after);
             let part = multipart(bytes, said.end).filter(|_| named.is_some());
             if named.is_some() && part.is_none() {
                 // `{"value": "x", "name": "token"}`
                 let is_beside = |value: &Range<usize>| {
-                    text.get(value.end..after).is_some_and(|between| !between.contains(['{', '}', '>', '\n']))
+                    let between = text.get(value.end..after).filter(|between| !between.contains(['>', '\n']));
+                    between.and_then(depth_between) == Some(0)
                 };
-                return before.filter(is_beside);
+                return before.filter(is_beside).map(|value| (value, said));
             }
             if part.is_some() {
                 self.name = None;
             }
-            return part;
+            return part.map(|part| (part, said));
         }
         if self.name.is_none() && key.eq_ignore_ascii_case("default") {
             self.name = variable(text, keys, after);
         }
-        let is_beside = |end: usize| text.get(end..after).is_some_and(|between| !between.contains('}'));
-        match self.name.take().filter(|(end, _)| end + APART > after) {
-            Some((end, named)) if is_beside(end) => {
+        let depth = self.name.as_ref().filter(|name| name.end + APART > after);
+        let depth = depth.and_then(|name| depth_between(text.get(name.end..after)?));
+        match self.name.take() {
+            Some(name) if depth.is_some() => {
+                let Name { said, named, end } = &name;
+                let (said, named) = (said.clone(), *named);
+                // What stands deeper has no more to do with it than what follows.
+                self.name = (depth > Some(0)).then(|| Name { said: said.clone(), named, end: *end });
                 let named = Named {
                     kind: if named.kind == SecretKind::Header { SecretKind::Credential } else { named.kind },
                     ..named
@@ -185,8 +116,8 @@ impl Pair {
                     Sign { colon: sign.quoted && sign.colon, first: true, ..sign },
                     tokens,
                 )?;
-                let said = &text[value.clone()];
-                (!judge::is_name_of_another(said, keys)).then_some(value)
+                let is_other = judge::is_name_of_another(&text[value.clone()], keys);
+                (!is_other).then_some((value, said))
             }
             _ => {
                 let start = run_end(bytes, after, |byte| matches!(byte, b' ' | b'\t'));
@@ -203,27 +134,51 @@ impl Pair {
     }
 }
 
+/// How many braces are open at the end of what stands between a name and a value; nothing if the one is closed that the name
+/// stands in.
+fn depth_between(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let (mut depth, mut at) = (0_usize, 0);
+    // The quote that closes the name is the first.
+    if let [b'"', ..] = bytes {
+        at = 1;
+    }
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b'{' => depth += 1,
+            b'}' => depth = depth.checked_sub(1)?,
+            b'"' => at = values::quoted(bytes, at).map_or(at, |string| string.end),
+            _ => {}
+        }
+        at += 1;
+    }
+    Some(depth)
+}
+
 /// The part of a form that follows an empty line, behind its headers.
 fn multipart(bytes: &[u8], name_end: usize) -> Option<Range<usize>> {
-    const EMPTY: &[u8] = b"\r\n\r\n";
     let near = &bytes[name_end..bytes.len().min(name_end + APART)];
-    let headers = near.strip_prefix(b"\"\r\n")?;
-    let is_empty = headers.starts_with(b"\r\n");
-    if !is_empty && !headers.starts_with(b"Content-") {
+    // Logs and tools write line ends of one byte.
+    let (line_end, empty): (&[u8], &[u8]) =
+        if near.starts_with(b"\"\n") { (b"\n", b"\n\n") } else { (b"\r\n", b"\r\n\r\n") };
+    let headers = near.strip_prefix(b"\"")?.strip_prefix(line_end)?;
+    if !headers.starts_with(line_end) && !headers.starts_with(b"Content-") {
         return None;
     }
-    let start = name_end + 1 + memmem::find(&near[1..], EMPTY)? + EMPTY.len();
+    let start = name_end + 1 + memmem::find(&near[1..], empty)? + empty.len();
     let end = run_end(bytes, start, |byte| !matches!(byte, b'\r' | b'\n'));
     (end > start).then_some(start..end)
 }
 
 /// What a variable of Terraform is called, of whose block this is a part: `variable "db_password" { default = "x" }`.
-fn variable(text: &str, keys: &Keys, at: usize) -> Option<(usize, Named)> {
-    let near = text.get(text.ceil_char_boundary(at.saturating_sub(APART))..at)?;
+fn variable(text: &str, keys: &Keys, at: usize) -> Option<Name> {
+    let from = text.ceil_char_boundary(at.saturating_sub(APART));
+    let near = text.get(from..at)?;
     let block = &near[..near.rfind('{')?];
     let name = block.rsplit_once("variable \"")?.1.strip_suffix("\" ")?;
     let named = keys.classify_name(name).filter(|named| named.is_head && !named.is_weak)?;
-    Some((at - 1, named))
+    let end = from + block.len() - "\" ".len();
+    Some(Name { said: end - name.len()..end, named, end: at - 1 })
 }
 
 /// What an element holds whose tag ends before this: `<property name="connection.password">hunter2</property>`.
@@ -284,7 +239,7 @@ pub(crate) fn find_tuples(text: &str, keys: &Keys, found: &mut Found<'_>) {
         }
         if closes && !judge::is_name_of_another(said, keys) && !said.starts_with("--") {
             done = value.end;
-            found.push(value, marker::REDACTED);
+            found.push_value(value, marker::REDACTED, open + 1..name_end);
         }
     }
 }
@@ -295,13 +250,19 @@ pub(crate) fn find_debug(text: &str, keys: &Keys, found: &mut Found<'_>) {
     let mut done = 0;
     for open in memchr_iter(b'(', bytes) {
         // Most brackets tell by what follows them that they are none of these.
-        let first = bytes.get(open + 1).copied().unwrap_or(b')');
-        if first == b'"'
+        let mut first = bytes.get(open + 1).copied().unwrap_or(b')');
+        let mut inner = open + 1;
+        if first == b'\n' {
+            // `{:#?}` has what is in brackets in lines of its own.
+            inner =
+                run_end(&bytes[..bytes.len().min(open + APART)], inner, |byte| matches!(byte, b'\n' | b' '));
+            first = bytes.get(inner).copied().unwrap_or(b')');
+        } else if first == b'"'
             && open >= done
-            && let Some(value) = argument(text, open, keys)
+            && let Some((value, name)) = argument(text, open, keys)
         {
             done = value.end;
-            found.push(value, marker::REDACTED);
+            found.push_value(value, marker::REDACTED, name);
             continue;
         }
         if !(first == b'"' || first.is_ascii_digit() || first.is_ascii_uppercase()) {
@@ -324,23 +285,8 @@ pub(crate) fn find_debug(text: &str, keys: &Keys, found: &mut Found<'_>) {
         let Some(named) = keys.classify_name(name).filter(|named| named.is_head && !named.is_weak) else {
             continue;
         };
-        let value = match first {
-            b'"' => values::quoted(&bytes[..bytes.len().min(open + APART)], open + 1),
-            _ => {
-                let near = &bytes[..bytes.len().min(open + APART)];
-                let digits = run_end(near, open + 1, |byte| byte.is_ascii_digit());
-                if digits > open + 1 && matches!(near.get(digits), None | Some(b')')) {
-                    Some(open + 1..digits)
-                } else if memchr(b'"', &near[open..]).is_some() {
-                    let inner = values::bracketed(near, open);
-                    let said = inner.start + 1..inner.end.saturating_sub(1).max(inner.start + 1);
-                    bytes[said.clone()].contains(&b'"').then_some(said)
-                } else {
-                    None
-                }
-            }
-        };
-        let Some(value) = value.filter(|value| !value.is_empty()) else { continue };
+        let near = &bytes[..bytes.len().min(open + APART)];
+        let Some(value) = shown(near, open, inner).filter(|value| !value.is_empty()) else { continue };
         let Some(said) = text.get(value.clone()) else { continue };
         let is_sentence = said.contains(' ') && first == b'"' && !judge::looks_secret(said);
         let is_innocent = judge::is_placeholder(said)
@@ -350,13 +296,28 @@ pub(crate) fn find_debug(text: &str, keys: &Keys, found: &mut Found<'_>) {
             || judge::is_name_of_another(said, keys);
         if !is_innocent {
             done = value.end;
-            found.push(value, marker::REDACTED);
+            found.push_value(value, marker::REDACTED, start..open);
         }
     }
 }
 
+/// What is shown in the bracket of a type, of which this is the first: a text, a number, or what holds a text.
+fn shown(near: &[u8], open: usize, first: usize) -> Option<Range<usize>> {
+    if near.get(first) == Some(&b'"') {
+        return values::quoted(near, first);
+    }
+    let digits = run_end(near, first, |byte| byte.is_ascii_digit());
+    if digits > first && matches!(near.get(digits), None | Some(b')' | b',')) {
+        return Some(first..digits);
+    }
+    memchr(b'"', &near[open..])?;
+    let whole = values::bracketed(near, open);
+    let said = open + 1..whole.end.saturating_sub(1).max(open + 1);
+    near[said.clone()].contains(&b'"').then_some(said)
+}
+
 /// The argument of a method that takes a secret: `.password("hunter2")`, `.setApiKey("x7")`.
-fn argument(text: &str, open: usize, keys: &Keys) -> Option<Range<usize>> {
+fn argument(text: &str, open: usize, keys: &Keys) -> Option<(Range<usize>, Range<usize>)> {
     let bytes = text.as_bytes();
     let earliest = open.saturating_sub(48);
     let is_in_name = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'_';
@@ -376,7 +337,7 @@ fn argument(text: &str, open: usize, keys: &Keys) -> Option<Range<usize>> {
         && !judge::is_path(said)
         && !judge::is_placeholder(said)
         && !judge::is_name_of_another(said, keys);
-    is_secret.then_some(value)
+    is_secret.then_some((value, start..open))
 }
 
 /// Finds a secret in quotes behind its name: `invalid password 'hunter2'`, `#define API_KEY "x7"`.
@@ -396,16 +357,19 @@ pub(crate) fn find_beside(text: &str, keys: &Keys, found: &mut Found<'_>) {
         let is_in_name = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(**byte, b'_' | b'-' | b'.');
         let name = bytes[earliest..quote - 1].iter().rev().take_while(is_in_name).count();
         let Some(name) = text.get(quote - 1 - name..quote - 1) else { continue };
-        let named = keys.classify_name(name).or_else(|| {
+        let end = quote - 1;
+        let named = keys.classify_name(name).map(|named| (named, end - name.len()..end)).or_else(|| {
             // `invalid api key "x7"`
             let before = text.get(text.ceil_char_boundary(earliest)..quote - 1)?;
             let (others, last) = before.rsplit_once(' ')?;
             let phrase = &before[others.rfind(' ').map_or(0, |space| space + 1)..];
-            (last == name && keys.may_end_phrase(name)).then(|| keys.classify_phrase(phrase))?
+            let named =
+                (last == name && keys.may_end_phrase(name)).then(|| keys.classify_phrase(phrase))??;
+            Some((named, end - phrase.len()..end))
         });
-        if named.is_none_or(|named| !named.is_head || named.is_weak || !named.kind.is_credential()) {
-            continue;
-        }
+        let is_credential =
+            |(named, _): &(Named, _)| named.is_head && !named.is_weak && named.kind.is_credential();
+        let Some((_, name)) = named.filter(is_credential) else { continue };
         let near = &bytes[..text.floor_char_boundary(quote + APART)];
         let Some(value) = values::quoted(near, quote).filter(|value| value.end < near.len()) else {
             continue;
@@ -422,7 +386,7 @@ pub(crate) fn find_beside(text: &str, keys: &Keys, found: &mut Found<'_>) {
             continue;
         }
         done = value.end;
-        found.push(value, marker::REDACTED);
+        found.push_value(value, marker::REDACTED, name);
     }
 }
 
@@ -460,7 +424,7 @@ pub(crate) fn find_elements(text: &str, keys: &Keys, found: &mut Found<'_>) {
         let end = run_end(bytes, start, |byte| byte != b'<');
         let is_secret = || !is_cell || text.get(start..end).is_some_and(judge::looks_secret);
         if start < end && bytes.get(end + 1) == Some(&b'/') && is_secret() {
-            found.push(start..end, marker::REDACTED);
+            found.push_value(start..end, marker::REDACTED, open + 1..close);
         }
     }
 }

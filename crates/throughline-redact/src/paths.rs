@@ -5,12 +5,12 @@ use std::ops::Range;
 use memchr::memchr_iter;
 
 use crate::families::looks_random;
+use crate::found::Found;
 use crate::judge;
 use crate::keys::Keys;
 use crate::marker;
 use crate::names::{self, List};
 use crate::prefilter::is_uuid;
-use crate::scan::Found;
 use crate::tokens::run_end;
 
 /// The least that a secret in a path has.
@@ -36,7 +36,7 @@ pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
         let value = &bytes[slash + 1..end];
         let is_secret = looks_random(value) && !is_uuid(value) && !value.contains(&b'.');
         if is_secret && tells(name, keys) {
-            found.push(slash + 1..end, marker::REDACTED);
+            found.push_value(slash + 1..end, marker::REDACTED, slash - name.len()..slash);
         }
     }
 }
@@ -50,10 +50,11 @@ pub(crate) fn find_by_route(route: &str, path: &str, keys: &Keys) -> Vec<Range<u
         let parameter = part.strip_prefix('{').and_then(|name| name.strip_suffix('}'));
         let parameter = parameter.or_else(|| part.strip_prefix(':')).unwrap_or_default();
         let name = parameter.trim_start_matches('*');
+        let before = path[..start].trim_end_matches('/').rsplit('/').next().unwrap_or_default();
         // A parameter with an asterisk stands for all that follows.
         let len = if name.len() < parameter.len() { None } else { rest.find('/') };
         let end = start + len.unwrap_or(rest.len());
-        if start < end && is_secret_of(name, &path[start..end], keys) {
+        if start < end && is_secret_of(name, before, &path[start..end], keys) {
             found.push(start..end);
         }
         start = end + 1;
@@ -61,13 +62,14 @@ pub(crate) fn find_by_route(route: &str, path: &str, keys: &Keys) -> Vec<Range<u
     found
 }
 
-/// Whether a segment is the secret that a parameter names.
-fn is_secret_of(parameter: &str, segment: &str, keys: &Keys) -> bool {
+/// Whether a segment is the secret that a parameter names. Behind a telling segment a short code is one, too.
+fn is_secret_of(parameter: &str, before: &str, segment: &str, keys: &Keys) -> bool {
     let named = keys.classify_name(parameter).filter(|named| named.is_head);
+    let is_parameter =
+        || names::table().lists.has_in_any_case(List::Parameters, parameter) && !keys.keeps(parameter);
+    let is_code = || segment.len() >= 4 && judge::looks_secret(segment) && tells(before, keys);
     named.is_some_and(|named| judge::looks_the_part(segment, named))
-        || (names::table().lists.has_in_any_case(List::Parameters, parameter)
-            && looks_random(segment.as_bytes())
-            && !is_uuid(segment.as_bytes()))
+        || (is_parameter() && !is_uuid(segment.as_bytes()) && (looks_random(segment.as_bytes()) || is_code()))
 }
 
 fn tells(name: &str, keys: &Keys) -> bool {
@@ -87,7 +89,7 @@ fn is_in_segment(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scan::found_in;
+    use crate::found::found_in;
 
     #[test]
     fn what_stands_in_place_of_a_telling_parameter_is_found() {
@@ -101,12 +103,16 @@ mod tests {
             ("/in/:secret", "/in/abc", "abc"),
             ("/s/{*token}", "/s/a/b/c", "a/b/c"),
             ("/oauth/{code}", "/oauth/Zq9xT4mB7wLk2", "Zq9xT4mB7wLk2"),
+            ("/verify/{code}", "/verify/482913", "482913"),
+            ("/users/{id}/confirm/{key}", "/users/7/confirm/a1b2", "a1b2"),
         ] {
             assert_eq!(find(route, path), [secret], "{route}");
         }
         for (route, path) in [
             ("/loans/{id}", "/loans/42"),
             ("/countries/{code}", "/countries/NL"),
+            ("/errors/{code}", "/errors/40012"),
+            ("/verify/{code}", "/verify/email"),
             ("/runs/{key}", "/runs/loan-2026-42"),
             ("/verify/{ticket}", "/verify/550e8400-e29b-41d4-a716-446655440000"),
             ("/token/{kind}", "/token/refresh"),

@@ -7,8 +7,11 @@ use std::ops::RangeInclusive;
 use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
+use crate::PayloadFinding;
+use crate::finding::Reason;
+use crate::holder::Holder;
 use crate::keys::{Named, SecretKind};
-use crate::pairs::Holder;
+use crate::notes::Notes;
 use crate::redactor::{KeyClass, Rules};
 use crate::scan::Reading;
 use crate::{judge, limit, marker, numbers};
@@ -32,11 +35,21 @@ pub(crate) fn redact(rules: &Rules, fields: &mut Map<String, Value>, scope: Scop
     if rules.scanner().is_off {
         return;
     }
-    let mut walk = Walk { rules, bound: 0, dirty_keys: 0 };
+    let mut walk = Walk { rules, bound: 0, dirty_keys: 0, notes: None };
     walk.object(fields, 0, scope == Scope::DenyList || !rules.has_allow_list());
     if walk.bound > rules.payload_limit() {
         limit::fit(fields, rules.payload_limit(), &|text| rules.scanner().hits(text, Reading::Prose));
     }
+}
+
+/// What [`redact`] would hide in a payload, whatever its size.
+pub(crate) fn explain(rules: &Rules, fields: &Map<String, Value>) -> Vec<PayloadFinding> {
+    if rules.scanner().is_off {
+        return Vec::new();
+    }
+    let mut walk = Walk { rules, bound: 0, dirty_keys: 0, notes: Some(Notes::default()) };
+    walk.object(&mut fields.clone(), 0, !rules.has_allow_list());
+    walk.notes.map(Notes::findings).unwrap_or_default()
 }
 
 struct Walk<'r> {
@@ -45,20 +58,39 @@ struct Walk<'r> {
     bound: usize,
     /// How many keys were redacted so far.
     dirty_keys: usize,
+    /// What was hidden so far, if somebody wants to know.
+    notes: Option<Notes>,
+}
+
+/// Why a value is hidden altogether.
+#[derive(Clone, Copy)]
+enum Why<'k> {
+    /// It stands under this name, or beside it.
+    Name(&'k str),
+    /// Its key is not on the allow-list.
+    NotAllowed,
 }
 
 impl Walk<'_> {
     fn object(&mut self, fields: &mut Map<String, Value>, depth: usize, readable: bool) {
         self.bound += 2;
-        let (mut has_name, mut has_value) = (false, false);
+        let (mut name, mut has_value) = (None, false);
         let mut redacted_keys = Vec::new();
         for (place, (key, value)) in fields.iter_mut().enumerate() {
             let class = self.rules.known_class(key).unwrap_or_else(|| {
-                let (class, redacted) = self.rules.classify_new(key, self.dirty_keys < DIRTY_KEYS);
+                let keeps_rest = self.dirty_keys < DIRTY_KEYS;
+                let (class, redacted) = self.rules.classify_new(key, keeps_rest, self.notes.is_none());
                 self.dirty_keys += usize::from(redacted.is_some());
-                redacted_keys.extend(redacted.map(|key| (place, key)));
+                redacted_keys.extend(redacted.map(|redacted| (place, redacted)));
                 class
             });
+            if self.notes.is_some() {
+                let redacted = redacted_keys.last().filter(|(of, _)| *of == place).map(|(_, key)| key);
+                self.enter(|| redacted.unwrap_or(key).clone());
+                if redacted.is_some() {
+                    self.note_key(key, self.dirty_keys <= DIRTY_KEYS);
+                }
+            }
             self.bound += limit::most_bytes(key) + 2;
             match class {
                 KeyClass::Sensitive | KeyClass::Weak(_) | KeyClass::Fact
@@ -70,11 +102,12 @@ impl Walk<'_> {
                 KeyClass::Weak(named) if !looks_the_part(value, named) => {
                     self.value(value, depth + 1, readable);
                 }
-                KeyClass::Sensitive | KeyClass::Weak(_) | KeyClass::Fact => self.hide(value),
+                KeyClass::Sensitive | KeyClass::Weak(_) | KeyClass::Fact => self.hide(value, Why::Name(key)),
                 KeyClass::Allowed => self.value(value, depth + 1, true),
                 KeyClass::Plain => self.value(value, depth + 1, readable),
                 KeyClass::HoldsName => {
-                    has_name |= value.as_str().is_some_and(|name| self.names_secret(name));
+                    let said = value.as_str().filter(|said| self.names_secret(said));
+                    name = said.map(str::to_owned).or(name);
                     self.value(value, depth + 1, readable);
                 }
                 KeyClass::HoldsValue => {
@@ -82,10 +115,14 @@ impl Walk<'_> {
                     self.value(value, depth + 1, readable);
                 }
             }
+            self.leave();
         }
-        if has_name && has_value {
-            let values = fields.iter_mut().filter(|(key, _)| Holder::of(key) == Some(Holder::Value));
-            values.for_each(|(_, value)| self.hide(value));
+        if let Some(name) = name.filter(|_| has_value) {
+            for (key, value) in fields.iter_mut().filter(|(key, _)| Holder::of(key) == Some(Holder::Value)) {
+                self.enter(|| key.clone());
+                self.hide(value, Why::Name(&name));
+                self.leave();
+            }
         }
         if !redacted_keys.is_empty() {
             self.rename(fields, redacted_keys);
@@ -95,6 +132,10 @@ impl Walk<'_> {
     fn value(&mut self, value: &mut Value, depth: usize, readable: bool) {
         match value {
             Value::Array(_) | Value::Object(_) if depth >= DEPTH => {
+                if let Some(notes) = &mut self.notes {
+                    let reason = Reason::Other("it is nested too deep".to_owned());
+                    notes.value(&Value::Null, marker::kind(marker::TOO_DEEP), reason);
+                }
                 discard(std::mem::replace(value, Value::String(marker::TOO_DEEP.to_owned())));
                 self.bound += limit::most_bytes(marker::TOO_DEEP);
             }
@@ -103,24 +144,36 @@ impl Walk<'_> {
                 self.bound += 2 + items.len();
                 let named = self.named_by_item_before(items);
                 let mut named = named.into_iter().peekable();
-                for (place, item) in items.iter_mut().enumerate() {
-                    if named.next_if_eq(&place).is_some() {
-                        self.hide(item);
-                    } else {
-                        self.value(item, depth + 1, readable);
+                for place in 0..items.len() {
+                    self.enter(|| place.to_string());
+                    let (before, rest) = items.split_at_mut(place);
+                    let named = named.next_if_eq(&place).and(before.last());
+                    match (named.and_then(Value::as_str), &mut rest[0]) {
+                        (Some(name), item) => self.hide(item, Why::Name(name)),
+                        (None, item) => self.value(item, depth + 1, readable),
                     }
+                    self.leave();
                 }
             }
-            _ if !readable => self.hide(value),
+            _ if !readable => self.hide(value, Why::NotAllowed),
             Value::String(text) => {
-                if let Cow::Owned(redacted) = self.rules.scanner().clean(text, Reading::Prose) {
+                let scanner = self.rules.scanner();
+                let cleaned = match &mut self.notes {
+                    None => scanner.clean(text, Reading::Prose),
+                    Some(notes) => {
+                        notes.text(text, &scanner.hits_in(text, Reading::Prose));
+                        scanner.clean_uncounted(text, Reading::Prose)
+                    }
+                };
+                if let Cow::Owned(redacted) = cleaned {
                     *text = redacted;
                 }
                 self.bound += limit::most_bytes(text);
             }
             Value::Number(number) => {
                 if !self.rules.scanner().is_for_credentials() && is_card(number) {
-                    self.rules.scanner().counts.add(marker::CARD);
+                    let reason = || Reason::Other("its check digits".to_owned());
+                    self.note(&Value::Number(number.clone()), marker::CARD, reason);
                     *value = Value::String(marker::CARD.to_owned());
                 }
                 self.bound += 32;
@@ -163,22 +216,57 @@ impl Walk<'_> {
     }
 
     /// Puts a mark in place of a value, whatever it is; nothing is hidden by hiding `null`.
-    fn hide(&mut self, value: &mut Value) {
-        match value {
-            Value::Null => {}
-            Value::String(text) if self.rules.scanner().marks.is_mark(text) => {}
-            // A buffer that is much larger than the mark would be kept for nothing.
-            Value::String(text) if text.capacity() <= 64 => {
-                self.rules.scanner().counts.add(marker::REDACTED);
-                marker::REDACTED.clone_into(text);
-            }
-            _ => {
-                self.rules.scanner().counts.add(marker::REDACTED);
-                discard(std::mem::replace(value, Value::String(marker::REDACTED.to_owned())));
+    fn hide(&mut self, value: &mut Value, why: Why<'_>) {
+        let is_hidden = match value {
+            Value::Null => true,
+            Value::String(text) => self.rules.scanner().marks.is_mark(text),
+            _ => false,
+        };
+        if !is_hidden {
+            self.note(value, marker::REDACTED, || match why {
+                Why::Name(name) => Reason::Name(name.to_owned()),
+                Why::NotAllowed => Reason::Other("its key is not on the list of those that stay".to_owned()),
+            });
+            match value {
+                // A buffer that is much larger than the mark would be kept for nothing.
+                Value::String(text) if text.capacity() <= 64 => marker::REDACTED.clone_into(text),
+                _ => discard(std::mem::replace(value, Value::String(marker::REDACTED.to_owned()))),
             }
         }
         // The longest mark is that of a pattern.
         self.bound += limit::most_bytes(marker::REDACTED) + marker::LONGEST_NAME;
+    }
+
+    /// Notes that a value is hidden altogether, or counts it where nobody wants to know more.
+    fn note(&mut self, value: &Value, mark: &str, reason: impl FnOnce() -> Reason) {
+        match &mut self.notes {
+            None => self.rules.scanner().counts.add(mark),
+            Some(notes) => notes.value(value, marker::kind(mark), reason()),
+        }
+    }
+
+    /// The walk goes to a field or an item.
+    fn enter(&mut self, place: impl FnOnce() -> String) {
+        if let Some(notes) = &mut self.notes {
+            notes.enter(place());
+        }
+    }
+
+    fn leave(&mut self) {
+        if let Some(notes) = &mut self.notes {
+            notes.leave();
+        }
+    }
+
+    /// Notes what is hidden of a key, or that it is hidden altogether.
+    fn note_key(&mut self, key: &str, keeps_rest: bool) {
+        let Some(notes) = &mut self.notes else { return };
+        if keeps_rest {
+            notes.text(key, &self.rules.scanner().hits_in(key, Reading::Name));
+        } else {
+            let reason = Reason::Other("a key with a secret in it, of too many".to_owned());
+            notes.value(&Value::String(key.to_owned()), marker::kind(marker::REDACTED), reason);
+        }
     }
 
     /// Puts the redacted keys in place, each of which is known by the place of its field, in order. Those that become the
@@ -234,6 +322,8 @@ fn looks_the_part(value: &Value, named: Named) -> bool {
     match value {
         Value::String(text) => judge::looks_the_part(text, named),
         _ if !named.is_weak => !is_too_short(value),
+        // `{"seed": 1622650073}`
+        Value::Number(_) if named.kind == SecretKind::Ambiguous => false,
         Value::Number(number) => number.as_f64().is_some_and(|float| float.abs() >= 1e6),
         Value::Array(_) => true,
         Value::Object(_) | Value::Bool(_) | Value::Null => false,

@@ -86,8 +86,22 @@ pub(crate) fn is_in_token(byte: u8) -> bool {
 }
 
 /// Commands with neither flags nor quotes, which begin a text.
-const BEGIN_TEXT: [&[u8]; 6] =
-    [b"ENV ", b"machine ", b"setenv ", b"setx ", b"aws configure set ", b"npm config set "];
+const BEGIN_TEXT: [&[u8]; 14] = [
+    b"ENV ",
+    b"machine ",
+    b"setenv ",
+    b"setx ",
+    b"aws configure set ",
+    b"npm config set ",
+    b"INSERT ",
+    b"insert ",
+    b"REPLACE ",
+    b"replace ",
+    b"CREATE USER ",
+    b"create user ",
+    b"ALTER USER ",
+    b"alter user ",
+];
 
 /// The bytes that one of them begins with.
 const BEGINS: [bool; 256] = {
@@ -101,7 +115,7 @@ const BEGINS: [bool; 256] = {
 };
 
 /// What they and the settings of servers have in common where there are more lines: in so few texts the searcher is fastest.
-const IN_LINES: [&str; 15] = [
+const IN_LINES: [&str; 19] = [
     "env ",
     "ENV ",
     "setx ",
@@ -115,6 +129,10 @@ const IN_LINES: [&str; 15] = [
     "masterauth ",
     "nsert into ",
     "NSERT INTO ",
+    "e into ",
+    "E INTO ",
+    "tified ",
+    "TIFIED ",
     "ogin ",
     "OGIN ",
 ];
@@ -134,6 +152,10 @@ const SHORTEST: usize = SHORT_BLOCK;
 
 /// Finds what stands before a code that is said; made once.
 static IS: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(" is "));
+
+/// Finds what stands before a password without quotes.
+static IDENTIFIED: LazyLock<[memmem::Finder<'static>; 2]> =
+    LazyLock::new(|| ["dentified ", "DENTIFIED "].map(memmem::Finder::new));
 
 /// Finds what stands before a password in a line of settings or a sentence.
 static PASSWORD_SAID: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new("assword "));
@@ -343,17 +365,21 @@ fn of_signs(bytes: &[u8], any: u32) -> u32 {
             if PASSWORD_SAID.find(bytes).is_some() {
                 found |= PASSWORD;
             }
+            if IDENTIFIED.iter().any(|word| word.find(bytes).is_some()) {
+                found |= SPACE;
+            }
         }
     }
     found
 }
 
-/// Whether ` is ` or the end of `password ` is in a text.
+/// Whether ` is ` or the end of `password ` or `IDENTIFIED ` is in a text.
 fn may_say(bytes: &[u8]) -> bool {
     any_in_row::<4, 35>(bytes, |[one, two, three, four]| {
         let is = (one == b' ') & (two == b'i') & (three == b's');
         let word = (one == b'o') & (two == b'r') & (three == b'd');
-        (is | word) & (four == b' ')
+        let identified = (one | 0x20 == b'i') & (two | 0x20 == b'e') & (three | 0x20 == b'd');
+        (is | word | identified) & (four == b' ')
     })
 }
 

@@ -8,10 +8,10 @@ use aho_corasick::packed;
 use aho_corasick::packed::{MatchKind, Searcher};
 use memchr::{memchr, memmem};
 
+use crate::found::Found;
 use crate::judge;
 use crate::keys::{Keys, SecretKind};
 use crate::marker;
-use crate::scan::Found;
 use crate::tokens::{follows_word, run_end};
 use crate::values;
 
@@ -26,6 +26,8 @@ const LONGEST_URL: usize = 240;
 enum Command {
     /// What follows in quotes is a password.
     Quoted,
+    /// `IDENTIFIED BY 'hunter2'`, with something between, and without quotes.
+    Identified,
     /// A user and a password follow these flags.
     User,
     /// A password follows this flag without a space.
@@ -47,7 +49,7 @@ enum Command {
 }
 
 const COMMANDS: &[(&str, Command)] = &[
-    ("identified by ", Command::Quoted),
+    ("identified ", Command::Identified),
     ("with password ", Command::Quoted),
     ("set password ", Command::Quoted),
     ("password '", Command::Quoted),
@@ -57,9 +59,8 @@ const COMMANDS: &[(&str, Command)] = &[
     ("lftp ", Command::User),
     ("smbclient ", Command::User),
     ("wget ", Command::User),
-    ("mysql ", Command::Attached),
-    ("mysqldump ", Command::Attached),
-    ("mysqladmin ", Command::Attached),
+    ("mariadb", Command::Attached),
+    ("mysql", Command::Attached),
     ("7z ", Command::Attached),
     ("az login ", Command::Apart(&["-p"])),
     ("gh secret set ", Command::Apart(&["--body", "-b"])),
@@ -90,7 +91,7 @@ const COMMANDS: &[(&str, Command)] = &[
     ("podman login ", Command::Apart(&["-p"])),
     ("helm registry login ", Command::Apart(&["-p"])),
     ("login ", Command::Netrc),
-    ("insert into ", Command::Insert),
+    ("into ", Command::Insert),
     ("jdbc:oracle:thin:", Command::Thin),
     ("env ", Command::Set),
 ];
@@ -98,7 +99,10 @@ const COMMANDS: &[(&str, Command)] = &[
 impl Command {
     /// Whether people write it in capitals, too: a searcher takes no more than 64 texts.
     fn has_capitals(self) -> bool {
-        matches!(self, Self::Quoted | Self::Insert | Self::Set | Self::Setting | Self::Netrc)
+        matches!(
+            self,
+            Self::Quoted | Self::Identified | Self::Insert | Self::Set | Self::Setting | Self::Netrc
+        )
     }
 }
 
@@ -138,22 +142,31 @@ pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
                 reader.line(hit.end())
             }
             Command::Attached => {
-                reader.flags(hit.end(), &["-p"], Follows::Attached, found);
-                reader.line(hit.end())
+                // `mysqldump`, `mariadb-admin`, but `mysql://` is none.
+                let is_in_name = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
+                let end = run_end(text.as_bytes(), hit.end(), is_in_name);
+                if text.as_bytes().get(end) == Some(&b' ') {
+                    reader.flags(end, &["-p"], Follows::Attached, found);
+                    reader.line(end)
+                } else {
+                    end
+                }
             }
             Command::Apart(flags) => {
                 reader.flags(hit.end(), flags, Follows::Apart, found);
                 reader.line(hit.end())
             }
-            Command::Insert => reader.insert(hit.end(), found),
+            Command::Insert if reader.inserts(hit.start()) => reader.insert(hit.end(), found),
+            Command::Insert => hit.end(),
             Command::Thin => reader.thin(hit.end(), found),
             other => {
                 match other {
+                    Command::Identified => reader.identified(hit.start(), hit.end(), found),
                     Command::Netrc => reader.netrc(hit.end(), found),
                     Command::Set => reader.set(hit.start(), hit.end(), found),
                     Command::Setting => reader.setting(hit.start(), hit.end(), found),
                     Command::Dsn => reader.dsn(hit.start(), found),
-                    _ => reader.quoted(hit.end(), found),
+                    _ => reader.quoted(hit.start(), hit.end(), found),
                 }
                 hit.end()
             }
@@ -185,7 +198,7 @@ pub(crate) fn find_passwords(text: &str, found: &mut Found<'_>) {
             && !judge::is_type_name(said);
         let is_word = at > 0 && matches!(bytes[at - 1], b'p' | b'P') && !follows_word(bytes, at - 1);
         if is_secret && is_word {
-            found.push(start..end, marker::REDACTED);
+            found.push_value(start..end, marker::REDACTED, at - 1..at + PASSWORD.trim_end().len());
         }
     }
 }
@@ -207,10 +220,11 @@ struct Reader<'t> {
 }
 
 impl Reader<'_> {
-    fn push(&self, value: Range<usize>, found: &mut Found<'_>) {
+    /// Notes what stands under a name, which may be that of a flag or a command.
+    fn push(&self, value: Range<usize>, name: Range<usize>, found: &mut Found<'_>) {
         let said = &self.text[value.clone()];
         if !said.is_empty() && !judge::is_placeholder(said) {
-            found.push(value, marker::REDACTED);
+            found.push_value(value, marker::REDACTED, name);
         }
     }
 
@@ -220,8 +234,9 @@ impl Reader<'_> {
         memchr(b'\n', &self.text.as_bytes()[at..limit]).map_or(limit, |offset| at + offset)
     }
 
-    fn quoted(&self, at: usize, found: &mut Found<'_>) {
+    fn quoted(&self, command: usize, at: usize, found: &mut Found<'_>) {
         let bytes = self.text.as_bytes();
+        let name = command..command + self.text[command..at].trim_end_matches([' ', '\'']).len();
         let start = if bytes[at - 1] == b'\'' { at - 1 } else { at };
         let near = &bytes[..bytes.len().min(start + 32)];
         let word = run_end(near, start, |byte| byte.is_ascii_alphabetic() || byte == b' ' || byte == b'=');
@@ -235,7 +250,7 @@ impl Reader<'_> {
             self.text[start..limit].rfind("' = '").filter(|_| self.text[at..start].starts_with("FOR "));
         let start = of_user.map_or(start, |sign| start + sign + "' = ".len());
         if let Some(value) = values::quoted(&bytes[..limit], start).filter(|value| value.end < limit) {
-            self.push(value, found);
+            self.push(value, name, found);
         }
     }
 
@@ -249,12 +264,16 @@ impl Reader<'_> {
             word = run_end(bytes, word, |byte| matches!(byte, b' ' | b'\t'));
             let word_end = run_end(bytes, word, |byte| !matches!(byte, b' ' | b'\t'));
             let said = &self.text[word..word_end];
-            let Some(flag) = flags.iter().find(|flag| said.starts_with(**flag)) else {
+            let flag_len = |flag: &&str| {
+                let whole = said.starts_with(flag).then_some(flag.len());
+                whole.or_else(|| in_cluster(said, flag).filter(|_| is_pair))
+            };
+            let Some(len) = flags.iter().find_map(flag_len) else {
                 word = word_end.max(word + 1);
                 continue;
             };
-            let attached = word + flag.len();
-            let is_attached = word_end > attached && (flag.len() == 2 || bytes[attached] == b'=');
+            let attached = word + len;
+            let is_attached = word_end > attached && (!said.starts_with("--") || bytes[attached] == b'=');
             let start = if is_attached { attached } else { run_end(bytes, word_end, |byte| byte == b' ') };
             if !is_attached && follows == Follows::Attached {
                 word = word_end;
@@ -269,10 +288,10 @@ impl Reader<'_> {
             if is_pair {
                 let said = &self.text[value.clone()];
                 if let Some(colon) = said.find(':').or_else(|| said.find([',', '%'])) {
-                    self.push(value.start + colon + 1..value.end, found);
+                    self.push(value.start + colon + 1..value.end, word..attached, found);
                 }
             } else if value.start < value.end && !self.text[value.clone()].starts_with(['=', '-']) {
-                self.push(value.clone(), found);
+                self.push(value.clone(), word..attached, found);
             }
             word = value.end.max(word_end);
         }
@@ -287,7 +306,7 @@ impl Reader<'_> {
             let start = run_end(bytes, next + 8, |byte| matches!(byte, b' ' | b'\t'));
             let end = run_end(bytes, start, |byte| !byte.is_ascii_whitespace());
             if start > next + 8 && !judge::is_word(&self.text[user..next]) {
-                self.push(start..end, found);
+                self.push(start..end, next..next + 8, found);
             }
         }
     }
@@ -314,6 +333,7 @@ impl Reader<'_> {
         }
         // `user.password`, `//registry.example.org/:_authToken`
         let name = self.text[at..name_end].rsplit([':', '/']).next().unwrap_or_default();
+        let name_start = name_end - name.len();
         // `env TOKEN=x PORT=80`: signs are looked for elsewhere.
         let named = self.keys.classify_name(name).filter(|_| !name.contains('='));
         if named.is_some_and(|named| named.kind.is_credential() && !named.is_weak) {
@@ -322,7 +342,7 @@ impl Reader<'_> {
                 None => Some(name_end + 1..run_end(bytes, name_end + 1, |byte| !byte.is_ascii_whitespace())),
             };
             if let Some(value) = value {
-                self.push(value, found);
+                self.push(value, name_start..name_end, found);
             }
         }
     }
@@ -337,7 +357,7 @@ impl Reader<'_> {
         let said = &self.text[at..end];
         let is_word = bytes[start].is_ascii_lowercase() && !judge::looks_secret(said) && !said.contains('-');
         if is_first && is_last && !is_word {
-            self.push(at..end, found);
+            self.push(at..end, start..at - 1, found);
         }
     }
 
@@ -349,7 +369,11 @@ impl Reader<'_> {
         let is_part = |byte: &&u8| !byte.is_ascii_whitespace() && !matches!(byte, b'"' | b'\'' | b'`');
         let word = near[earliest..].iter().rev().take_while(is_part).count();
         if let Some(colon) = memchr(b':', &near[near.len() - word..]) {
-            self.push(near.len() - word + colon + 1..near.len(), found);
+            let password = near.len() - word + colon + 1..near.len();
+            let said = &self.text[password.clone()];
+            if !said.is_empty() && !judge::is_placeholder(said) {
+                found.push(password, marker::PASSWORD);
+            }
         }
     }
 
@@ -373,52 +397,128 @@ impl Reader<'_> {
         }
         let named = self.keys.classify_phrase(&self.text[phrase..start]);
         if named.is_some_and(|named| !named.is_weak && named.is_head) {
-            self.push(at..end, found);
+            let said = self.text[phrase..start].trim_start();
+            self.push(at..end, start - said.len()..start, found);
         }
+    }
+
+    /// The password behind `IDENTIFIED`. Without quotes it is one only in a statement: people are identified by many things.
+    fn identified(&self, start: usize, at: usize, found: &mut Found<'_>) {
+        let limit = self.line(at);
+        let bytes = &self.text.as_bytes()[..limit];
+        let word_at = |at: usize| {
+            let start = run_end(bytes, at, |byte| byte == b' ');
+            start..run_end(bytes, start, |byte| !byte.is_ascii_whitespace() && byte != b';')
+        };
+        let is = |word: &Range<usize>, names: &[&str]| {
+            names.iter().any(|name| self.text[word.clone()].eq_ignore_ascii_case(name))
+        };
+        let mut word = word_at(at);
+        if is(&word, &["with", "via"]) {
+            word = word_at(word_at(word.end).end);
+        }
+        if !is(&word, &["by", "as", "using"]) {
+            return;
+        }
+        let name = start..word.end;
+        word = word_at(word.end);
+        if is(&word, &["password", "values"]) {
+            word = word_at(word.end);
+        }
+        if matches!(bytes.get(word.start), Some(b'\'' | b'"')) {
+            if let Some(value) = values::quoted(bytes, word.start).filter(|value| value.end < limit) {
+                self.push(value, name, found);
+            }
+            return;
+        }
+        let before = &self.text[self.text.floor_char_boundary(start.saturating_sub(COMMAND / 4))..start];
+        let before = before.rsplit(';').next().unwrap_or_default().to_ascii_lowercase();
+        let is_statement =
+            ["create ", "alter ", "grant ", "connect to "].iter().any(|verb| before.contains(verb));
+        if is_statement && !is(&word, &["random"]) {
+            self.push(word, name, found);
+        }
+    }
+
+    /// Whether what ends here begins an INSERT, with anything between that SQL has there: `INSERT OR REPLACE`, `REPLACE`.
+    fn inserts(&self, into: usize) -> bool {
+        let near = &self.text[self.text.ceil_char_boundary(into.saturating_sub(48))..into];
+        let mut words = near
+            .rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .filter(|word| !word.is_empty())
+            .take(4);
+        words.any(|word| word.eq_ignore_ascii_case("insert") || word.eq_ignore_ascii_case("replace"))
     }
 
     /// Finds the values of the columns that tell, and says how far it has read.
     fn insert(&self, at: usize, found: &mut Found<'_>) -> usize {
         let bytes = self.text.as_bytes();
         let limit = self.text.floor_char_boundary(at + 8 * COMMAND);
-        let open = run_end(&bytes[..limit], at, |byte| byte != b'(' && byte != b'\n' && byte != b';');
-        if bytes.get(open) != Some(&b'(') {
-            return open;
+        let table = &bytes[..limit.min(at + LONGEST_URL)];
+        let open = run_end(table, at, |byte| IN_TABLE[usize::from(byte)]);
+        if table.get(open) != Some(&b'(') {
+            return at;
         }
         let columns = values::bracketed(&bytes[..limit], open);
-        let named: Vec<bool> = fields(&bytes[..columns.end.saturating_sub(1)], open + 1)
+        let names: Vec<Option<Range<usize>>> = fields(&bytes[..columns.end.saturating_sub(1)], open + 1)
             .map(|column| {
-                let name =
-                    self.text.get(column).map(|name| name.trim_matches(['"', '`', '\'', ' ', '[', ']']));
-                name.and_then(|name| self.keys.classify_name(name)).is_some_and(|named| !named.is_weak)
+                let said = self.text.get(column.clone())?;
+                let name = said.trim_matches(['"', '`', '\'', ' ', '[', ']']);
+                self.keys.classify_name(name).filter(|named| !named.is_weak)?;
+                Some(column)
             })
             .collect();
-        if !named.contains(&true) {
+        if names.iter().all(Option::is_none) {
             return columns.end;
         }
-        let mut at = run_end(&bytes[..limit], columns.end, |byte| byte.is_ascii_whitespace());
-        let Some(values) = bytes.get(at..at + 6).filter(|word| word.eq_ignore_ascii_case(b"values")) else {
-            return columns.end;
-        };
-        at += values.len();
+        // Something may stand between: `OVERRIDING SYSTEM VALUE`.
+        const VALUES: &[u8] = b"values";
+        let between = &bytes[columns.end..limit.min(columns.end + 80)];
+        let between = &between[..run_end(between, 0, |byte| byte != b'(' && byte != b';')];
+        let is_values = |word: &[u8]| word.eq_ignore_ascii_case(VALUES);
+        let Some(values) = between.windows(VALUES.len()).position(is_values) else { return columns.end };
+        let mut at = columns.end + values + VALUES.len();
         loop {
             let open = run_end(&bytes[..limit], at, |byte| byte.is_ascii_whitespace() || byte == b',');
             if bytes.get(open) != Some(&b'(') || open >= limit {
                 return at;
             }
             let row = row_end(&bytes[..limit], open);
-            for (value, _) in fields(&bytes[..row], open + 1).zip(&named).filter(|(_, named)| **named) {
+            for (value, name) in fields(&bytes[..row], open + 1).zip(&names) {
+                let Some(name) = name else { continue };
                 let is_quote = |at: usize| matches!(bytes.get(at), Some(b'\'' | b'"'));
                 let start = value.start + usize::from(is_quote(value.start) && !value.is_empty());
                 let end = value.end - usize::from(value.end > start && is_quote(value.end - 1));
                 let value = start..end;
                 if !judge::is_nothing(&self.text[value.clone()], SecretKind::Credential) {
-                    self.push(value, found);
+                    self.push(value, name.clone(), found);
                 }
             }
             at = row + 1;
         }
     }
+}
+
+/// What stands between `INTO` and the columns: the name of a table, and white space.
+const IN_TABLE: [bool; 256] = {
+    let mut in_table = values::of_bytes(b"_.`\"[]$-@ \t\r\n");
+    let mut byte = 0;
+    while byte < 256 {
+        in_table[byte] |= byte >= 0x80 || (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    in_table
+};
+
+/// How long a flag of one letter is with others before it that stand alone, as in `curl -sSu ada:hunter2`.
+fn in_cluster(said: &str, flag: &str) -> Option<usize> {
+    /// Those that take nothing.
+    const ALONE: &str = "sSkvfLiIgGjJlnNOqRZaB0#46";
+    let letter = flag.strip_prefix('-').filter(|letter| letter.len() == 1)?;
+    let before = said.strip_prefix('-')?.split(letter).next()?;
+    let len = 1 + before.len() + letter.len();
+    let is_cluster = !before.is_empty() && before.chars().all(|c| ALONE.contains(c)) && len <= said.len();
+    (is_cluster && (len == said.len() || said[len..].contains(':'))).then_some(len)
 }
 
 /// Where the row of values ends that starts here.
@@ -463,9 +563,12 @@ mod tests {
 
     #[test]
     fn commands_without_flags_and_quotes_are_looked_for_in_texts_of_several_lines() {
-        let is_bare = |command: &Command| command.has_capitals() && !matches!(command, Command::Quoted);
+        let is_bare = |command: &Command| {
+            command.has_capitals() && !matches!(command, Command::Quoted | Command::Insert)
+        };
         let bare = COMMANDS.iter().filter(|(_, command)| is_bare(command)).map(|(text, _)| *text);
-        for text in bare.chain(["ENV ", "PASS ", "LOGIN ", "INSERT INTO "]) {
+        let inserts = ["insert into ", "INSERT INTO ", "REPLACE INTO ", "insert ignore into "];
+        for text in bare.chain(["ENV ", "PASS ", "LOGIN ", "IDENTIFIED "]).chain(inserts) {
             assert!(Prefilter::of(&format!("one line\nanother {text}x y")).commands(), "{text}");
         }
         assert!(!Prefilter::of("one line\nanother of words alone").commands());

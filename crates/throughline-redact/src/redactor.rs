@@ -8,15 +8,15 @@ use std::sync::{Arc, OnceLock};
 use rustc_hash::FxHashSet;
 use serde_json::{Map, Value};
 
-use crate::Finding;
 use crate::error::LEAST_PSEUDONYM_KEY;
+use crate::holder::Holder;
 use crate::keys::{Named, SecretKind};
 use crate::marker::Marks;
 use crate::memo::Memo;
-use crate::pairs::Holder;
 use crate::pseudonym::Pseudonyms;
 use crate::scan::{Reading, Scanner};
-use crate::{judge, keys, limit, marker, paths, payload};
+use crate::{Finding, PayloadFinding};
+use crate::{finding, judge, keys, limit, marker, paths, payload};
 
 /// Replaces what must not get out. Built by [`Redaction::build`](crate::Redaction::build); cheap to clone, and its
 /// clones share what they have learnt about keys and names.
@@ -279,8 +279,23 @@ impl Redactor {
     /// # Ok::<(), throughline_redact::RedactionError>(())
     /// ```
     pub fn findings<'t>(&self, text: &'t str) -> impl Iterator<Item = Finding> + use<'t> {
-        let hits = self.0.scanner.hits_in(text);
-        hits.into_iter().map(|(range, mark)| Finding::new(text, range, &mark))
+        finding::explained(text, &self.0.scanner.hits_in(text, Reading::Prose)).into_iter()
+    }
+
+    /// What [`payload`](Self::payload) would hide in a payload, and where: for those who want to know rather than to hide. The
+    /// [limit](crate::Redaction::payload_limit) is none of its business.
+    ///
+    /// ```
+    /// # use serde_json::{Map, json};
+    /// # let redactor = throughline_redact::Redaction::standard().build()?;
+    /// let data = Map::from_iter([("env".to_owned(), json!([{ "name": "DB_PASSWORD", "value": "hunter2" }]))]);
+    /// let findings = redactor.payload_findings(&data);
+    /// assert_eq!(findings[0].pointer, "/env/0/value");
+    /// assert_eq!(findings[0].because, "the value of `DB_PASSWORD`");
+    /// # Ok::<(), throughline_redact::RedactionError>(())
+    /// ```
+    pub fn payload_findings(&self, data: &Map<String, Value>) -> Vec<PayloadFinding> {
+        payload::explain(&self.0, data)
     }
 
     /// What stands in a text in place of something else, in order: the `email` of `[redacted:email]`, `key` for `[redacted]`,
@@ -371,17 +386,28 @@ impl Rules {
 
     /// What a key says of the value under it, and the key as it is redacted if it must be.
     fn classify(&self, key: &str) -> (KeyClass, Option<String>) {
-        self.known_class(key).map_or_else(|| self.classify_new(key, true), |class| (class, None))
+        self.known_class(key).map_or_else(|| self.classify_new(key, true, true), |class| (class, None))
     }
 
     /// The same of a key that was not seen before, which keeps what is around a secret in it, or is hidden altogether.
     #[cold]
-    pub(crate) fn classify_new(&self, key: &str, keeps_rest: bool) -> (KeyClass, Option<String>) {
+    pub(crate) fn classify_new(
+        &self,
+        key: &str,
+        keeps_rest: bool,
+        counts: bool,
+    ) -> (KeyClass, Option<String>) {
         if !keeps_rest && self.scanner.hits(key, Reading::Name) {
-            self.scanner.counts.add(marker::REDACTED);
+            if counts {
+                self.scanner.counts.add(marker::REDACTED);
+            }
             return (KeyClass::Sensitive, Some(marker::REDACTED.to_owned()));
         }
-        let clean = self.scanner.clean(key, Reading::Name);
+        let clean = if counts {
+            self.scanner.clean(key, Reading::Name)
+        } else {
+            self.scanner.clean_uncounted(key, Reading::Name)
+        };
         let is_dirty = matches!(clean, Cow::Owned(_));
         let words = without_marks(&clean, &self.scanner.marks);
         let named = |words: &str| self.scanner.keys.classify(words).filter(|_| !self.scanner.is_off);

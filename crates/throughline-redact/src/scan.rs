@@ -1,7 +1,6 @@
 //! The scanner: finds in any text what is to be hidden, and puts marks in its place.
 
 use std::borrow::Cow;
-use std::ops::Range;
 use std::sync::Arc;
 
 use memchr::memchr2;
@@ -9,6 +8,7 @@ use regex::Regex;
 
 use crate::counts::Counts;
 use crate::fold::{self, Folded};
+use crate::found::{Found, Hit};
 use crate::keys::{Choice, Keys};
 use crate::marker::Marks;
 use crate::prefilter::{Prefilter, is_id_or_moment};
@@ -37,38 +37,6 @@ pub(crate) enum Reading {
     Prose,
     /// As a name of the form `area:what`: an event type, a tag.
     Name,
-}
-
-/// A hit, and the mark that is to stand for it.
-pub(crate) type Hit<'s> = (Range<usize>, &'s str);
-
-/// What was found in a text.
-#[derive(Debug, Default)]
-pub(crate) struct Found<'s> {
-    hits: Vec<(Range<usize>, &'s str)>,
-}
-
-impl<'s> Found<'s> {
-    /// Notes a hit and the mark that is to stand for it.
-    pub(crate) fn push(&mut self, hit: Range<usize>, mark: &'s str) {
-        self.hits.push((hit, mark));
-    }
-
-    /// The hits in order, those that overlap made one under the mark of the first.
-    fn merged(mut self) -> Vec<(Range<usize>, &'s str)> {
-        if self.hits.len() < 2 {
-            return self.hits;
-        }
-        self.hits.sort_by_key(|(hit, _)| (hit.start, std::cmp::Reverse(hit.end)));
-        self.hits.dedup_by(|(later, _), (kept, _)| {
-            let overlaps = later.start < kept.end;
-            if overlaps {
-                kept.end = kept.end.max(later.end);
-            }
-            overlaps
-        });
-        self.hits
-    }
 }
 
 /// A pattern of the user's own.
@@ -115,13 +83,12 @@ impl Scanner {
     }
 
     /// All that is to be hidden in a text, with the marks that are to stand for it.
-    pub(crate) fn hits_in(&self, text: &str) -> Vec<(Range<usize>, String)> {
+    pub(crate) fn hits_in(&self, text: &str, reading: Reading) -> Vec<Hit<'_>> {
         let prefilter = Prefilter::of(text);
         if self.is_clean(text, prefilter) {
             return Vec::new();
         }
-        let hits = self.find(text, prefilter, Reading::Prose, 0).into_iter();
-        hits.map(|(range, mark)| (range, mark.to_owned())).collect()
+        self.find(text, prefilter, reading, 0)
     }
 
     /// The text with marks in place of what is to be hidden.
@@ -131,8 +98,13 @@ impl Scanner {
         if self.is_clean(text, prefilter) {
             Cow::Borrowed(text)
         } else {
-            self.replace(text, prefilter, reading)
+            self.replace(text, prefilter, reading, Some(&self.counts))
         }
+    }
+
+    /// The same where nothing is really hidden: it does not count.
+    pub(crate) fn clean_uncounted<'a>(&self, text: &'a str, reading: Reading) -> Cow<'a, str> {
+        self.replace(text, Prefilter::of(text), reading, None)
     }
 
     /// Whether a text is clean at a glance.
@@ -141,7 +113,14 @@ impl Scanner {
         self.is_off || ((prefilter.is_clean() || is_id_or_moment(text)) && !self.has_more())
     }
 
-    fn replace<'a>(&self, text: &'a str, prefilter: Prefilter, reading: Reading) -> Cow<'a, str> {
+    fn replace<'a>(
+        &self,
+        text: &'a str,
+        prefilter: Prefilter,
+        reading: Reading,
+        counts: Option<&Counts>,
+    ) -> Cow<'a, str> {
+        let count = |mark: &str| counts.iter().for_each(|counts| counts.add(mark));
         let mut cleaned = Cow::Borrowed(text);
         let mut hits = self.find(text, prefilter, reading, 0);
         for round in 0..ROUNDS {
@@ -153,11 +132,11 @@ impl Scanner {
             }
             let mut marked = String::with_capacity(cleaned.len() + 16 * hits.len());
             let mut done = 0;
-            for (hit, mark) in hits {
-                self.counts.add(mark);
-                marked.push_str(&cleaned[done..hit.start]);
+            for Hit { range, mark, .. } in hits {
+                count(mark);
+                marked.push_str(&cleaned[done..range.start]);
                 marked.push_str(mark);
-                done = hit.end;
+                done = range.end;
             }
             marked.push_str(&cleaned[done..]);
             hits = self.confined(&marked, self.find_between_marks(&marked, reading), reading, 0);
@@ -166,12 +145,12 @@ impl Scanner {
         if hits.is_empty() {
             return cleaned;
         }
-        self.counts.add(marker::REDACTED);
+        count(marker::REDACTED);
         if !json::is_json(text) {
             return Cow::Borrowed(marker::REDACTED);
         }
         // JSON stays JSON, and its strings go altogether that still have something in them.
-        let hidden = json::without_strings(&cleaned, hits.iter().map(|(hit, _)| hit));
+        let hidden = json::without_strings(&cleaned, hits.iter().map(|hit| &hit.range));
         let is_clean = json::is_json(&hidden) && !self.hits(&hidden, reading);
         if is_clean { Cow::Owned(hidden) } else { Cow::Borrowed(marker::REDACTED_JSON) }
     }
@@ -195,7 +174,7 @@ impl Scanner {
         reading: Reading,
         level: usize,
     ) -> Vec<Hit<'s>> {
-        let may_be_json = level < LEVELS && matches!(text.as_bytes(), [b'{' | b'[' | b' ' | b'\n', ..]);
+        let may_be_json = level < LEVELS && json::may_be_json(text);
         let may_matter = || !hits.is_empty() || memchr2(b'\\', b'|', text.as_bytes()).is_some();
         if may_be_json && may_matter() && json::is_json(text) {
             self.find_in_json(text, hits, reading, level + 1)
@@ -219,14 +198,17 @@ impl Scanner {
             literals.get(next).filter(|literal| literal.inner.start <= at)
         };
         let mut found = Found::default();
-        for (hit, mark) in hits {
-            match literal_at(hit.start) {
-                Some(literal) if literal.has_escapes && hit != literal.inner => {}
-                Some(literal) => found.push(hit.start..hit.end.min(literal.inner.end), mark),
+        for hit in hits {
+            match literal_at(hit.range.start) {
+                Some(literal) if literal.has_escapes && hit.range != literal.inner => {}
+                Some(literal) => {
+                    let range = hit.range.start..hit.range.end.min(literal.inner.end);
+                    found.add(Hit { range, ..hit });
+                }
                 // Between strings there is nothing to hide but a whole value: the quote that a value seemed to begin with may end
                 // the string before.
-                None if literal_at(hit.end).is_none() && json::is_value(&text[hit.clone()]) => {
-                    found.push(hit, self.marks.quoted(mark));
+                None if literal_at(hit.range.end).is_none() && json::is_value(&text[hit.range.clone()]) => {
+                    found.add(Hit { mark: self.marks.quoted(hit.mark), ..hit });
                 }
                 None => {}
             }
@@ -234,52 +216,58 @@ impl Scanner {
         for literal in literals.iter().filter(|literal| literal.has_escapes) {
             let plain = json::unescaped(&text[literal.inner.clone()]);
             let start = literal.inner.start;
-            for (hit, mark) in self.find(&plain.text, Prefilter::of(&plain.text), reading, level) {
-                let hit = plain.origin(hit);
-                found.push(start + hit.start..start + hit.end, json::escaped(mark));
+            for hit in self.find(&plain.text, Prefilter::of(&plain.text), reading, level) {
+                let mark = json::escaped(hit.mark);
+                let hit = hit.moved(|part| {
+                    let part = plain.origin(part);
+                    start + part.start..start + part.end
+                });
+                found.add(Hit { mark, ..hit });
             }
         }
         found.merged()
     }
 
     /// The hits in a text with marks: these are no text.
-    fn find_between_marks(&self, text: &str, reading: Reading) -> Vec<(Range<usize>, &str)> {
+    fn find_between_marks(&self, text: &str, reading: Reading) -> Vec<Hit<'_>> {
         let mut all = Vec::new();
         let mut from = 0;
         for mark in self.marks.in_text(text).chain(std::iter::once(text.len()..text.len())) {
             let between = &text[from..mark.start];
             let prefilter = Prefilter::of(between);
             if !self.is_clean(between, prefilter) {
-                let hits = self.find_between(between, prefilter, reading);
-                all.extend(hits.into_iter().map(|(hit, mark)| (hit.start + from..hit.end + from, mark)));
+                let hits = self.find_between(between, prefilter, reading).into_iter();
+                all.extend(hits.map(|hit| hit.moved(|part| part.start + from..part.end + from)));
             }
             from = mark.end;
         }
         all
     }
 
-    fn find_between(&self, text: &str, prefilter: Prefilter, reading: Reading) -> Vec<(Range<usize>, &str)> {
+    fn find_between(&self, text: &str, prefilter: Prefilter, reading: Reading) -> Vec<Hit<'_>> {
         match prefilter.disguises().then(|| Folded::of(text)).flatten() {
             None => self.find_in_plain(text, prefilter, reading),
             Some(folded) => {
                 let mut found = Found::default();
                 let behind =
                     if prefilter.emails() { addresses::find_in_urls(text, &mut found) } else { Vec::new() };
-                for (hit, mark) in self.find_in_plain(&folded.text, Prefilter::of(&folded.text), reading) {
-                    let hit = folded.origin(hit);
+                for hit in self.find_in_plain(&folded.text, Prefilter::of(&folded.text), reading) {
+                    let mut hit = hit.moved(|part| folded.origin(part));
                     // An escape in a password hides that the `@` is behind one.
-                    if mark == marker::EMAIL && behind.iter().any(|at| hit.contains(at)) {
+                    if hit.mark == marker::EMAIL && behind.iter().any(|at| hit.range.contains(at)) {
                         continue;
                     }
-                    let is_value = mark == marker::REDACTED;
-                    found.push(if is_value { fold::whole(text.as_bytes(), hit) } else { hit }, mark);
+                    if hit.mark == marker::REDACTED {
+                        hit.range = fold::whole(text.as_bytes(), hit.range);
+                    }
+                    found.add(hit);
                 }
                 found.merged()
             }
         }
     }
 
-    fn find_in_plain(&self, text: &str, prefilter: Prefilter, reading: Reading) -> Vec<(Range<usize>, &str)> {
+    fn find_in_plain(&self, text: &str, prefilter: Prefilter, reading: Reading) -> Vec<Hit<'_>> {
         let mut found = Found::default();
         let personal = !self.choice.credentials_only;
         if prefilter.numbers() && personal {
@@ -354,15 +342,4 @@ impl Scanner {
             }
         }
     }
-}
-
-/// What one detector finds in a text, for tests.
-#[cfg(test)]
-pub(crate) fn found_in<'s>(
-    text: &str,
-    detector: impl FnOnce(&str, &mut Found<'s>),
-) -> Vec<(String, &'s str)> {
-    let mut found = Found::default();
-    detector(text, &mut found);
-    found.merged().into_iter().map(|(hit, mark)| (text[hit].to_owned(), mark)).collect()
 }

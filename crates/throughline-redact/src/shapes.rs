@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
+use crate::found::Found;
 use crate::keys::Choice;
 use crate::marker;
-use crate::scan::Found;
 use crate::tokens::run_end;
 
 /// Finds what was chosen.
@@ -160,7 +160,7 @@ fn is_nino(text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scan::found_in;
+    use crate::found::found_in;
 
     const ALL: Choice = Choice { credentials_only: false, eu: true, us: true, phones: true, network: true };
 

@@ -4,20 +4,26 @@ use std::ops::Range;
 
 use memchr::{memchr_iter, memchr2};
 
+use crate::found::Found;
 use crate::judge;
 use crate::keys::{Keys, Named};
 use crate::marker;
-use crate::scan::Found;
 use crate::tokens::run_end;
 use crate::values;
 
 /// A table has no more columns that are looked at.
 const COLUMNS: usize = 64;
 
+/// What stands before the rows of a table in a dump: `COPY users (id, password) FROM stdin;`.
+const COPY: &[u8] = b"COPY ";
+/// What ends them.
+const END_OF_COPY: &str = "\\.";
+
 /// A row of heads, of which some are sensitive.
 struct Head {
     separator: u8,
-    columns: Vec<Option<Named>>,
+    /// What each column names, and where.
+    columns: Vec<Option<(Named, Range<usize>)>>,
 }
 
 /// Finds the values under sensitive heads, and those beside a sensitive name.
@@ -38,10 +44,11 @@ pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
         let known = head.take_if(|head| cells(text, line.clone(), head.separator).nth(COLUMNS).is_none());
         if let Some(known) = known {
             let cells: Vec<_> = cells(text, line.clone(), known.separator).collect();
-            if cells.len() == known.columns.len() {
-                for (cell, named) in cells.into_iter().zip(&known.columns) {
-                    if let Some(named) = named {
-                        push(text, cell, *named, found);
+            let ends = text[line.clone()].trim_ascii_end() == END_OF_COPY;
+            if cells.len() == known.columns.len() && !ends {
+                for (cell, column) in cells.into_iter().zip(&known.columns) {
+                    if let Some((named, name)) = column {
+                        push(text, cell, *named, name.clone(), found);
                     }
                 }
                 head = Some(known);
@@ -53,7 +60,9 @@ pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
             cells_at = memchr2(b'\t', b'|', &bytes[line.start..]).map_or(bytes.len(), |len| line.start + len);
         }
         let has_cells = cells_at < line.end;
-        if opens_with_name(&bytes[line.clone()], has_cells)
+        if bytes[line.clone()].starts_with(COPY) {
+            head = Head::of_copy(text, line, keys);
+        } else if opens_with_name(&bytes[line.clone()], has_cells)
             && !(has_cells && beside(text, line.clone(), keys, found))
         {
             head = Head::of(text, line, keys);
@@ -61,12 +70,12 @@ pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
     }
 }
 
-fn push(text: &str, cell: Range<usize>, named: Named, found: &mut Found<'_>) {
+fn push(text: &str, cell: Range<usize>, named: Named, name: Range<usize>, found: &mut Found<'_>) {
     let said = &text[cell.clone()];
     let is_line = said.bytes().all(|byte| matches!(byte, b'-' | b':' | b' ' | b'='));
     let is_innocent = is_line || judge::is_nothing(said, named.kind) || judge::is_placeholder(said);
     if !is_innocent && judge::looks_the_part(said, named) {
-        found.push(cell, marker::REDACTED);
+        found.push_value(cell, marker::REDACTED, name);
     }
 }
 
@@ -91,13 +100,35 @@ impl Head {
         if !cells(text, line.clone(), separator).take(COLUMNS + 1).all(is_name) {
             return None;
         }
-        let columns: Vec<_> = cells(text, line, separator)
-            .take(COLUMNS + 1)
-            .map(|cell| keys.classify_name(&text[cell]).filter(|named| named.is_head && !named.is_weak))
-            .collect();
+        let columns = columns(text, cells(text, line, separator).take(COLUMNS + 1), keys);
         let is_table = (2..=COLUMNS).contains(&columns.len()) && columns.iter().any(Option::is_some);
         is_table.then_some(Self { separator, columns })
     }
+
+    /// The columns of a dump.
+    fn of_copy(text: &str, line: Range<usize>, keys: &Keys) -> Option<Self> {
+        let said = &text[line.clone()];
+        let (open, close) =
+            (said.find('(')?, said.rfind(") FROM stdin").or_else(|| said.rfind(") from stdin"))?);
+        let names = line.start + open + 1..line.start + close.max(open + 1);
+        let separator = if said[close..].to_ascii_lowercase().contains("csv") { b',' } else { b'\t' };
+        let columns = columns(text, cells(text, names, b',').take(COLUMNS + 1), keys);
+        let is_table = columns.len() <= COLUMNS && columns.iter().any(Option::is_some);
+        is_table.then_some(Self { separator, columns })
+    }
+}
+
+/// What these cells name, and where.
+fn columns(
+    text: &str,
+    cells: impl Iterator<Item = Range<usize>>,
+    keys: &Keys,
+) -> Vec<Option<(Named, Range<usize>)>> {
+    let column = |cell: Range<usize>| {
+        let named = keys.classify_name(&text[cell.clone()]);
+        named.filter(|named| named.is_head && !named.is_weak).map(|named| (named, cell))
+    };
+    cells.map(column).collect()
 }
 
 /// What a byte is in a row of names: part of one, a blank, what parts cells, or anything else.
@@ -144,10 +175,10 @@ fn beside(text: &str, line: Range<usize>, keys: &Keys, found: &mut Found<'_>) ->
     if !text[name.clone()].chars().all(is_word) || said.contains(' ') || !judge::looks_secret(said) {
         return false;
     }
-    let named = keys.classify_name(&text[name]).filter(|named| named.is_head && !named.is_weak);
+    let named = keys.classify_name(&text[name.clone()]).filter(|named| named.is_head && !named.is_weak);
     let hits = named.is_some() && !judge::is_name_of_another(said, keys);
     if let Some(named) = named.filter(|_| hits) {
-        push(text, value, named, found);
+        push(text, value, named, name, found);
     }
     hits
 }

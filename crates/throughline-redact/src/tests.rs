@@ -1,5 +1,7 @@
 //! The redactor as a whole: tables of what goes and what stays, and the rules around them.
 
+mod findings;
+mod json;
 mod properties;
 
 use serde_json::json;
@@ -564,4 +566,32 @@ fn a_text_in_which_marks_bring_more_and_more_to_light_is_hidden_altogether() {
     let text =
         format!("{}{}", "nothing to hide in this line\n".repeat(200), "name: 4пароль: password: {address: '");
     assert!(redactor.text(&text).starts_with("nothing to hide"));
+}
+
+#[test]
+fn a_key_that_is_an_exception_tells_nowhere_and_what_tells_itself_still_does() {
+    let redactor = Redaction::standard().keep_key("Order-Token").keep_key("code").build().unwrap();
+    for text in [
+        "order_token=a1b2c3d4",
+        r#"{"orderToken": "a1b2c3d4"}"#,
+        "<orderToken>a1b2c3d4</orderToken>",
+        "app --order-token a1b2c3d4",
+        "order_token,n\na1b2c3d4,5",
+        r#"{"name":"ORDER_TOKEN","value":"a1b2c3d4"}"#,
+        "GET /cb?code=AbCdEf123456",
+    ] {
+        assert_eq!(redactor.text(text), text);
+    }
+    let data = json!({ "orderToken": "a1b2c3d4", "env": [{ "name": "ORDER_TOKEN", "value": "x7" }] });
+    assert_eq!(payload(&redactor, data.clone()), data);
+    assert_eq!(redactor.path("/x/{order_token}", "/x/a1b2c3d4"), "/x/a1b2c3d4");
+    assert_eq!(redactor.findable(Some("order_token"), "a1b2c3d4"), "a1b2c3d4");
+    for (text, redacted) in [
+        ("order_token=4111111111111111", "order_token=[redacted:card]"),
+        ("order_token_secret=a1b2c3d4", "order_token_secret=[redacted]"),
+        ("token=a1b2c3d4", "token=[redacted]"),
+    ] {
+        assert_eq!(redactor.text(text), redacted);
+    }
+    assert!(Redaction::standard().keep_key("--").build().is_err());
 }

@@ -6,10 +6,10 @@ use std::ops::Range;
 use memchr::memchr2_iter;
 
 use crate::families::{self, Runs};
+use crate::found::{Clue, Found, Hit};
 use crate::marker;
 use crate::places::{LONG_RUN, long_runs};
 use crate::prefilter::is_in_token;
-use crate::scan::Found;
 
 /// Fewer characters than this have no token that is known by something in its middle.
 const LONGEST_WORD: usize = 30;
@@ -80,20 +80,44 @@ fn find_at(
         }
         let starts_token = at >= runs.no_web_token_until && bytes[at..].starts_with(families::JSON_WEB_TOKEN);
         let hit = if starts_token && !follows_word(bytes, at) {
-            json_web_token(bytes, at)
-                .map_err(|end| runs.no_web_token_until = end)
-                .ok()
-                .map(|end| (at..end, marker::JWT))
+            json_web_token(bytes, at).map_err(|end| runs.no_web_token_until = end).ok().map(|end| Hit {
+                range: at..end,
+                mark: marker::JWT,
+                clue: Clue::Form,
+            })
         } else {
             None
         };
-        let hit = hit.or_else(|| Some((families::known().at(bytes, at, runs)?.0, marker::API_KEY)));
-        if let Some((token, mark)) = hit.filter(|(token, _)| token.start >= hit_end) {
-            hit_end = token.end;
-            found.push(token, mark);
+        let hit = hit.or_else(|| {
+            let (range, issuer) = families::known().at(bytes, at, runs)?;
+            let mark = families::mark_of(issuer);
+            if mark == marker::PRIVATE_KEY {
+                return Some(Hit { range: range.start..wrapped_end(bytes, range), mark, clue: Clue::Form });
+            }
+            Some(Hit { range, mark, clue: Clue::Issuer(issuer) })
+        });
+        if let Some(hit) = hit.filter(|hit| hit.range.start >= hit_end) {
+            hit_end = hit.range.end;
+            found.add(hit);
         }
     }
     hit_end
+}
+
+/// Where base64 ends that goes on in the lines below, as programs break it.
+fn wrapped_end(bytes: &[u8], first: Range<usize>) -> usize {
+    /// Programs break it no sooner.
+    const LINE: usize = 60;
+    let (mut len, mut end) = (first.len(), first.end);
+    loop {
+        let next = run_end(bytes, end, |byte| matches!(byte, b'\r' | b'\n' | b' ' | b'\t'));
+        let next_end = run_end(bytes, next, is_base64);
+        let goes_on = len >= LINE && bytes[end..next].contains(&b'\n') && next_end - next <= len;
+        if !goes_on || next_end == next || !matches!(bytes.get(next_end), None | Some(b'\r' | b'\n' | b'"')) {
+            return end;
+        }
+        (len, end) = (next_end - next, next_end);
+    }
 }
 
 /// Where the token ends, or up to where there is none: a header, a payload, and a signature or what encryption adds, with
@@ -229,7 +253,7 @@ fn is_token68(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scan::found_in;
+    use crate::found::found_in;
 
     #[test]
     fn json_web_tokens_are_found_whole() {

@@ -353,7 +353,7 @@ fn bare(text: &str, start: usize, named: Named, sign: Sign, tokens: &mut Tokens)
         return (sign.parameter || !is_code()).then_some(start..token);
     }
     let word = &text[start..token];
-    if word.is_empty() || judge::is_placeholder(word) {
+    if word.is_empty() || judge::is_placeholder(word) || (sign.digits && judge::is_fraction(word)) {
         return None;
     }
     if sign.is_prose() {
@@ -495,7 +495,9 @@ fn after_equals(text: &str, start: usize, token: usize, named: Named, sign: Sign
     // A program assigns names and small numbers; a file of settings has nothing else in its line.
     let is_short_code = sign.digits && word.len() == 3;
     let is_small = word.len() < 4 && word.bytes().all(|byte| byte.is_ascii_digit()) && !is_short_code;
-    if is_small && (sign.spaced || sign.apart) {
+    // `pin=17` is one of a board.
+    let is_tiny = sign.digits && is_small && word.len() < 3 && !sign.parameter;
+    if is_tiny || (is_small && (sign.spaced || sign.apart)) {
         return None;
     }
     if sign.sectioned {

@@ -192,6 +192,55 @@ fn inside_a_json_string_no_secret_stays_and_json_stays_json() {
     all_of(&failures);
 }
 
+/// Whether one of these texts has four characters in a row in common with another.
+fn share_a_part(one: &str, other: &str) -> bool {
+    let chars: Vec<char> = one.chars().collect();
+    chars.windows(4).any(|part| other.contains(&String::from_iter(part)))
+}
+
+#[test]
+fn no_explanation_repeats_a_part_of_what_would_be_hidden() {
+    let redactor = redactor();
+    let mut failures = Vec::new();
+    let alone: Vec<String> = losing().into_iter().map(|case| case.input).collect();
+    let together: Vec<String> = alone.chunks(50).map(|texts| texts.join("\n")).collect();
+    for text in alone.into_iter().chain(together) {
+        let findings: Vec<_> = redactor.findings(&text).collect();
+        for finding in &findings {
+            // All else is ours.
+            let name = finding.because.strip_prefix("the value of `");
+            let repeats =
+                |name: &str| findings.iter().any(|other| share_a_part(name, &text[other.range.clone()]));
+            if name.is_some_and(repeats) {
+                failures.push(format!("{}: {text:?}", finding.because));
+            }
+        }
+    }
+    all_of(&failures);
+}
+
+#[test]
+fn what_is_said_of_a_payload_is_what_would_be_hidden_in_it() {
+    let mut failures = Vec::new();
+    for case in losing().into_iter().chain(keeping()) {
+        let redactor = redactor();
+        let mut data = match serde_json::from_str(&case.input) {
+            Ok(Value::Object(fields)) => fields,
+            _ => Map::from_iter([("note".to_owned(), Value::from(case.input.clone()))]),
+        };
+        let mut said: BTreeMap<String, u64> = BTreeMap::new();
+        for finding in redactor.payload_findings(&data) {
+            *said.entry(finding.kind).or_default() += 1;
+        }
+        assert!(redactor.counts().is_empty(), "nothing was hidden yet");
+        redactor.payload(&mut data);
+        if said != redactor.counts() {
+            failures.push(format!("{}: {:?}: {said:?} and {:?}", case.kind, case.input, redactor.counts()));
+        }
+    }
+    all_of(&failures);
+}
+
 /// The rows of the table: for each kind how many texts there are, and one of them.
 fn report() -> String {
     let redactor = redactor();

@@ -58,12 +58,18 @@ fn any_text_is_redacted_and_then_stays_as_it_is() {
         let text = String::from_utf8_lossy(bytes);
         let once = REDACTOR.text(&text).into_owned();
         assert_eq!(REDACTOR.text(&once), once);
-        // JSON stays JSON, also where it is in a string of JSON.
-        let is_json = |text: &str| serde_json::from_str::<Value>(text).is_ok_and(|value| value.is_object());
+        // JSON stays JSON, also where it is in a string of JSON, and whatever white space it begins with.
+        let is_json = |text: &str| {
+            let value = serde_json::from_str::<Value>(text);
+            value.is_ok_and(|value| value.is_object() || value.is_array() || value.is_string())
+        };
         let inner = Value::from(one_field("body", &*text)).to_string();
         let outer = Value::from(one_field("body", &*inner)).to_string();
-        for json in [inner, outer] {
-            assert!(is_json(&REDACTOR.text(&json)), "{json}");
+        let string = Value::from(&*text).to_string();
+        let list = Value::from(vec![Value::from(&*text), Value::from(4_111_111_111_111_111_u64)]).to_string();
+        let spaced = [format!("\t{inner}"), format!("\r\n{list}"), format!(" {string}\n")];
+        for json in [inner, outer, list, string].iter().chain(&spaced) {
+            assert!(is_json(&REDACTOR.text(json)), "{json}");
         }
         if is_json(&text) {
             assert!(is_json(&once), "{text}");
@@ -71,6 +77,13 @@ fn any_text_is_redacted_and_then_stays_as_it_is() {
         for data in [one_field("note", &*text), one_field(&text, 1), deep(&text), wide(&text)] {
             let once = payload(&data);
             assert_eq!(payload(&once), once);
+        }
+        let findings: Vec<_> = REDACTOR.findings(&text).collect();
+        for name in findings.iter().filter_map(|finding| finding.because.strip_prefix("the value of `")) {
+            let chars: Vec<char> = name.chars().collect();
+            let repeats =
+                |hidden: &str| chars.windows(4).any(|part| hidden.contains(&String::from_iter(part)));
+            assert!(!findings.iter().any(|finding| repeats(&text[finding.range.clone()])), "{name}: {text}");
         }
     });
 }

@@ -11,4 +11,4 @@
 //! Everything that is recorded is redacted automatically; use a [`Redactor`] for logs and other texts of your own.
 
 pub use throughline_core::{Shown, Veil, redact_event, redact_event_counted};
-pub use throughline_redact::{Finding, Redaction, RedactionError, Redactor, pii};
+pub use throughline_redact::{Finding, PayloadFinding, Redaction, RedactionError, Redactor, pii};

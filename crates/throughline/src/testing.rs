@@ -21,7 +21,7 @@
 //! # }
 //! ```
 
-pub use throughline_core::testing::assert_no_secrets;
+pub use throughline_core::testing::{assert_no_secrets, assert_no_secrets_with};
 pub use throughline_model::testing::{
     CallFaults, Faults, FaultyFeed, FaultySpool, FaultyStore, FeedFaults, MemorySpool, RemoteStore,
     RunBuilder, SpoolFaults, broken_run, conformance, run, sample_log, tree,

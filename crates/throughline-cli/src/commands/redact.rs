@@ -1,19 +1,20 @@
 //! `throughline redact`: a text or JSON lines with marks in place of what must not be seen.
 
+mod pieces;
+mod table;
+
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, Read};
 use std::path::Path;
 
 use serde_json::{Map, Value};
 use throughline_core::{Redaction, Redactor};
 
+use self::pieces::Pieces;
 use crate::args::RedactArgs;
 use crate::error::{Answer, CliError};
 use crate::output::Screen;
-
-/// A private key has no more lines than this: a first line without a last one holds nothing back for longer.
-const KEY_LINES: usize = 200;
 
 pub(super) fn run(args: &RedactArgs, screen: &mut Screen) -> Result<Answer, CliError> {
     let redaction = Redaction::standard().payload_limit(usize::MAX);
@@ -22,9 +23,11 @@ pub(super) fn run(args: &RedactArgs, screen: &mut Screen) -> Result<Answer, CliE
     match args.file.as_deref().filter(|path| *path != Path::new("-")) {
         Some(path) => {
             let refused = |error: io::Error| CliError::Input(format!("{}: {error}", path.display()));
-            job.whole(BufReader::new(File::open(path).map_err(refused)?), refused)?;
+            let mut bytes = Vec::new();
+            File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)).map_err(refused)?;
+            job.lines(&String::from_utf8_lossy(&bytes), None)?;
         }
-        None => job.lines(io::stdin().lock())?,
+        None => job.pipe(io::stdin())?,
     }
     job.finish()
 }
@@ -40,70 +43,75 @@ struct Job<'j> {
 }
 
 impl Job<'_> {
-    /// Reads a file: JSON lines one by one, a text as a whole.
-    fn whole(
-        &mut self,
-        mut input: impl BufRead,
-        refused: impl Fn(io::Error) -> CliError,
-    ) -> Result<(), CliError> {
-        let mut bytes = Vec::new();
-        input.read_to_end(&mut bytes).map_err(refused)?;
-        let text = String::from_utf8_lossy(&bytes);
-        if text.lines().find(|line| !line.trim().is_empty()).is_some_and(|line| object(line).is_some()) {
-            return text.split_inclusive('\n').try_for_each(|line| self.piece(line));
+    /// Reads a pipe piece by piece.
+    fn pipe(&mut self, input: impl Read + Send + 'static) -> Result<(), CliError> {
+        let refused = |error: io::Error| CliError::Input(format!("standard input: {error}"));
+        let mut pieces = Pieces::of(input);
+        let mut head: Option<String> = None;
+        while let Some(piece) = pieces.next().map_err(refused)? {
+            let piece = String::from_utf8_lossy(&piece);
+            let of_piece = head.as_deref().filter(|head| table::goes_on(head, &piece));
+            self.lines(&piece, of_piece)?;
+            head = table::head(&piece, of_piece).map(str::to_owned);
+            self.screen.flush()?;
         }
-        self.piece(&text)
+        Ok(())
     }
 
-    /// Reads a pipe line by line; the lines of a private key together.
-    fn lines(&mut self, mut input: impl BufRead) -> Result<(), CliError> {
-        let (mut piece, mut held, mut bytes) = (String::new(), 0, Vec::new());
-        loop {
-            bytes.clear();
-            let refused = |error: io::Error| CliError::Input(format!("standard input: {error}"));
-            if input.read_until(b'\n', &mut bytes).map_err(refused)? == 0 {
-                break;
+    /// Reads lines: those of JSON lines one by one, all others together. What comes first may go on with a table of this head.
+    fn lines(&mut self, lines: &str, head: Option<&str>) -> Result<(), CliError> {
+        let (mut start, mut at, mut head) = (0, 0, head);
+        for line in lines.split_inclusive('\n') {
+            let end = at + line.len();
+            // An object in the list of a larger text is a part of that.
+            let is_alone = !lines[start..at].trim_end().ends_with([',', '[', '{', ':']);
+            if let Some(fields) = Some(line).filter(|_| is_alone).and_then(object) {
+                self.text(&lines[start..at], head.take())?;
+                self.fields(fields)?;
+                start = end;
             }
-            let line = String::from_utf8_lossy(&bytes);
-            piece.push_str(&line);
-            let begins = line.contains("-----BEGIN") && !line.contains("-----END");
-            held = if begins || (held > 0 && held < KEY_LINES && !line.contains("-----END")) {
-                held + 1
-            } else {
-                0
-            };
-            if held == 0 {
-                self.piece(&piece)?;
-                piece.clear();
-                self.screen.flush()?;
-            }
+            at = end;
         }
-        if piece.is_empty() { Ok(()) } else { self.piece(&piece) }
+        self.text(&lines[start..], head)
     }
 
-    fn piece(&mut self, text: &str) -> Result<(), CliError> {
+    fn text(&mut self, text: &str, head: Option<&str>) -> Result<(), CliError> {
         if self.args.explain || self.args.count {
-            self.explain(text)?;
-        } else if let Some(mut fields) = object(text) {
-            self.redactor.payload(&mut fields);
-            writeln!(self.screen.writer(), "{}", Value::Object(fields))?;
+            self.explain(text, head)?;
         } else {
-            // As it is, with the line end that it has.
-            self.screen.writer().write_all(self.redactor.text(text).as_bytes())?;
+            let below = |head: &str| {
+                let redacted = self.redactor.text(&[head, text].concat()).into_owned();
+                redacted.strip_prefix(head).map(str::to_owned)
+            };
+            let redacted = head.and_then(below).unwrap_or_else(|| self.redactor.text(text).into_owned());
+            // As it is, with the line ends that it has.
+            self.screen.writer().write_all(redacted.as_bytes())?;
         }
         self.line += text.matches('\n').count();
         Ok(())
     }
 
-    fn explain(&mut self, text: &str) -> Result<(), CliError> {
-        let (mut seen, mut line) = (0, self.line);
-        for finding in self.redactor.findings(text) {
-            self.found = true;
-            *self.counts.entry(finding.kind.clone()).or_default() += 1;
-            if self.args.count {
+    fn fields(&mut self, mut fields: Map<String, Value>) -> Result<(), CliError> {
+        if self.args.explain || self.args.count {
+            self.explain_fields(&fields)?;
+        } else {
+            self.redactor.payload(&mut fields);
+            writeln!(self.screen.writer(), "{}", Value::Object(fields))?;
+        }
+        self.line += 1;
+        Ok(())
+    }
+
+    fn explain(&mut self, text: &str, head: Option<&str>) -> Result<(), CliError> {
+        let head = head.unwrap_or_default();
+        let whole = [head, text].concat();
+        let (mut seen, mut line) = (head.len(), self.line);
+        for finding in self.redactor.findings(&whole) {
+            // What is in the head was said when it was read.
+            if finding.range.start < head.len() || !self.shows(&finding.kind) {
                 continue;
             }
-            let before = &text[..finding.range.start];
+            let before = &whole[..finding.range.start];
             line += before[seen..].matches('\n').count();
             seen = before.len();
             let column = before.rsplit('\n').next().unwrap_or(before).chars().count() + 1;
@@ -111,6 +119,25 @@ impl Job<'_> {
             self.screen.line(format_args!("{line}:{column}: {kind}: {because}"))?;
         }
         Ok(())
+    }
+
+    /// The fields of a line of JSON lines have no columns: they are named instead.
+    fn explain_fields(&mut self, fields: &Map<String, Value>) -> Result<(), CliError> {
+        for finding in self.redactor.payload_findings(fields) {
+            if self.shows(&finding.kind) {
+                let (line, pointer, kind, because) =
+                    (self.line, finding.pointer, finding.kind, finding.because);
+                self.screen.line(format_args!("{line}:{pointer}: {kind}: {because}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts what was found, and says whether it is to be shown.
+    fn shows(&mut self, kind: &str) -> bool {
+        self.found = true;
+        *self.counts.entry(kind.to_owned()).or_default() += 1;
+        !self.args.count
     }
 
     fn finish(self) -> Result<Answer, CliError> {

@@ -84,6 +84,22 @@ impl Sandbox {
         }
     }
 
+    /// Runs the command with something to read on its standard input.
+    pub(crate) fn run_with_input(&self, args: &[&str], input: &[u8]) -> Said {
+        let mut process = self.command(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut stdin = process.stdin.take().unwrap();
+        // It may say much before it has read all.
+        let output = std::thread::scope(|scope| {
+            scope.spawn(move || stdin.write_all(input).unwrap());
+            process.wait_with_output().unwrap()
+        });
+        Said {
+            code: output.status.code().unwrap(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
     /// Runs the command and gives what people see: the answer, or the error, and the exit code.
     pub(crate) fn see(&self, args: &[&str]) -> String {
         let said = self.run(args);

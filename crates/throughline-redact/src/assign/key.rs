@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use memchr::{memrchr2, memrchr3};
 
+use crate::holder::Holder;
 use crate::judge;
 use crate::keys::{Keys, LONGEST_NAME, Named, SecretKind};
 use crate::marker;
 use crate::names::{self, List};
-use crate::pairs::Holder;
 use crate::tokens::run_end;
 use crate::values::{self, Sign};
 
@@ -101,8 +101,6 @@ pub(super) struct Key<'t> {
     pub(super) from: usize,
     /// The quote behind the name, with what escapes it.
     pub(super) quote: Option<&'t str>,
-    /// Whether it is a column of a database in brackets: `Key (ssn)=(1)`.
-    pub(super) is_column: bool,
     /// Whether white space stands between it and the sign.
     pub(super) apart: bool,
 }
@@ -120,8 +118,7 @@ impl<'t> Key<'t> {
             .into_iter()
             .find(|end_of| bytes[from..end].ends_with(end_of));
         end -= visibility.map_or(0, |visibility| visibility.len() - 1);
-        let is_subscript = matches!(&bytes[from..end], [.., b'"' | b'\'', b']']);
-        if is_subscript {
+        if let [.., b'"' | b'\'', b']'] = &bytes[from..end] {
             end -= 1;
         }
         // The type of a declaration: `password: Option<String> = "x"`.
@@ -151,11 +148,6 @@ impl<'t> Key<'t> {
             let earliest = from.max(end.saturating_sub(ALIGNED));
             end = earliest + bytes[earliest..end].iter().position(|byte| *byte == b'<')?;
         }
-        let is_column =
-            !is_subscript && visibility.is_none() && matches!(&bytes[from..end], [.., b')']) && !apart;
-        if is_column {
-            end -= 1;
-        }
         if let [.., b'"' | b'\'' | b'`'] = &bytes[from..end] {
             let quote_end = end;
             end -= 1;
@@ -169,7 +161,7 @@ impl<'t> Key<'t> {
             if !opens || bytes[start..end].iter().any(|byte| matches!(byte, b'(' | b'=' | b'+' | b'{')) {
                 return None;
             }
-            return Some(Self { name: &text[start..end], start, from, quote, is_column: false, apart });
+            return Some(Self { name: &text[start..end], start, from, quote, apart });
         }
         // Before a sign without quotes there is no new line.
         if bytes[end..sign].contains(&b'\n') {
@@ -184,10 +176,7 @@ impl<'t> Key<'t> {
         let name = &text[start..end];
         // No sensitive key has a single letter; hours and minutes have none.
         name.bytes().filter(|byte| byte.is_ascii_alphabetic() || !byte.is_ascii()).nth(1)?;
-        if is_column && bytes[from..start].last() != Some(&b'(') {
-            return None;
-        }
-        Some(Self { name, start, from, quote: None, is_column, apart })
+        Some(Self { name, start, from, quote: None, apart })
     }
 
     /// Whether a letter or digit stands before the name, with a space between.
@@ -303,25 +292,32 @@ impl<'t> Key<'t> {
         }
     }
 
-    pub(super) fn classify(&self, text: &str, keys: &Keys, sign: Sign) -> Option<Named> {
+    /// What it names, and where the name stands: it may be a phrase, of which the key is the last word.
+    pub(super) fn classify(&self, text: &str, keys: &Keys, sign: Sign) -> Option<(Named, Range<usize>)> {
+        let end = self.start + self.name.len();
+        let itself = |named: Named| (named, self.start..end);
         let by_phrase = || {
             let may_be = sign.is_prose() && self.follows_word(text) && keys.may_end_phrase(self.name);
             let start = if may_be { self.phrase_start(text) } else { self.start };
             if start < self.start {
                 // `the new token is: x7`
-                let phrase = &text[start..self.start + self.name.len()];
-                keys.classify_phrase(phrase.strip_suffix(" is").unwrap_or(phrase))
+                let phrase = text[start..end].strip_suffix(" is").unwrap_or(&text[start..end]);
+                keys.classify_phrase(phrase).map(|named| (named, start..start + phrase.len()))
             } else {
                 None
             }
         };
         let by_parameter = || {
-            let is_one = sign.parameter && names::table().lists.has_in_any_case(List::Parameters, self.name);
-            is_one.then_some(Named { kind: SecretKind::Credential, is_weak: true, is_head: true })
+            let is_one = sign.parameter
+                && names::table().lists.has_in_any_case(List::Parameters, self.name)
+                && !keys.keeps(self.name);
+            let named = Named { kind: SecretKind::Credential, is_weak: true, is_head: true };
+            is_one.then(|| itself(named))
         };
-        let named = keys.classify_name(self.name).or_else(by_phrase).or_else(by_parameter)?;
+        let (named, name) =
+            keys.classify_name(self.name).map(itself).or_else(by_phrase).or_else(by_parameter)?;
         if sign.quoted {
-            return Some(named);
+            return Some((named, name));
         }
         // `[token]: https://…` labels a link, `http://auth:8080` names a host, `user:token:7` is a path of names.
         let is_label = sign.colon && self.is_in_brackets(text);
@@ -336,11 +332,16 @@ impl<'t> Key<'t> {
         let is_outcome = sign.is_prose()
             && self.name.ends_with(|c: char| c.is_ascii_alphabetic())
             && names::table().lists.any(List::Outcomes, |end| ends_with(self.name, end));
-        (is_named && !is_label && !is_outcome).then_some(named)
+        (is_named && !is_label && !is_outcome).then_some((named, name))
     }
 
     /// What a declaration names before the type: `db_password: Option<String> = "x"`, `var token string = "x"`.
-    pub(super) fn declared(&self, text: &str, keys: &Keys, operator: &Operator) -> Option<Named> {
+    pub(super) fn declared(
+        &self,
+        text: &str,
+        keys: &Keys,
+        operator: &Operator,
+    ) -> Option<(Named, Range<usize>)> {
         let bytes = text.as_bytes();
         let value = run_end(bytes, operator.end, |byte| byte == b' ');
         let compares = bytes[operator.start..operator.end].starts_with(b"==");
@@ -351,15 +352,17 @@ impl<'t> Key<'t> {
         if operator.is_colon || compares || !is_literal {
             return None;
         }
-        let from = self.start.saturating_sub(LONGEST_NAME);
-        let line = text.get(text.ceil_char_boundary(from)..self.start)?;
-        let line = &line[line.rfind(['\n', ';', '(', '{', ',', '=', '"']).map_or(0, |at| at + 1)..];
-        let name = match line.rfind(": ").or_else(|| line.rfind(':')) {
+        let from = text.ceil_char_boundary(self.start.saturating_sub(LONGEST_NAME));
+        let near = text.get(from..self.start)?;
+        let from = from + near.rfind(['\n', ';', '(', '{', ',', '=', '"']).map_or(0, |at| at + 1);
+        let line = &text[from..self.start];
+        let before = match line.rfind(": ").or_else(|| line.rfind(':')) {
             Some(colon) => line[..colon].trim_end(),
             None => line.strip_suffix(' ')?.trim_end(),
         };
-        let name = name.rsplit(' ').next()?;
-        keys.classify_name(name).filter(|named| named.is_head && named.kind != SecretKind::Fact)
+        let name = before.rsplit(' ').next()?;
+        let named = keys.classify_name(name).filter(|named| named.is_head && named.kind != SecretKind::Fact);
+        named.map(|named| (named, from + before.len() - name.len()..from + before.len()))
     }
 }
 
