@@ -170,8 +170,7 @@ mod tests {
             assert_eq!(phase(&mover), Phase::Idle);
             append(&mut writer);
             let in_log = |row: &rusqlite::Row<'_>| row.get::<_, u32>(1);
-            let pages =
-                writer.connection().query_row("PRAGMA wal_checkpoint(PASSIVE)", [], in_log).unwrap();
+            let pages = writer.connection().query_row("PRAGMA wal_checkpoint(PASSIVE)", [], in_log).unwrap();
             assert!(pages < CHECKPOINT_AFTER / 4, "the log has {pages} pages and has not begun anew");
         }
     }
