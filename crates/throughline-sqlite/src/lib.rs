@@ -65,6 +65,7 @@ mod json;
 mod latest;
 mod lease;
 mod log;
+mod mover;
 mod names;
 mod paths;
 mod periodic;

@@ -15,6 +15,7 @@ use crate::connection::{Place, STORE_FILE, Synchronous};
 use crate::error::{STORE, append_error, open_error};
 use crate::importer::SqliteImporter;
 use crate::lease::Lease;
+use crate::mover::Mover;
 use crate::paths::resolved;
 use crate::presence::Gone;
 use crate::prune::{PruneError, PrunePolicy, PruneReport, prune};
@@ -149,13 +150,14 @@ impl SqliteStore {
         if self.place.synchronous == Synchronous::Full {
             writer.extend_log().map_err(|error| open_error(&self.place.path, error))?;
         }
+        let mover = writer.move_log_beside(&self.place)?;
         let lease = Lease::take(&mut writer, &self.place.path, instance)?;
         let upkeep = Upkeep::default();
         let retention = match self.policy.is_empty() {
             true => None,
             false => Some(Retention::start(&self.place, self.policy, upkeep.clone())?),
         };
-        let open = Mutex::new(Some(Open { writer, lease, retention }));
+        let open = Mutex::new(Some(Open { mover, writer, lease, retention }));
         Ok(Arc::new(OpenStore { path: self.place.path, open, reader, upkeep }))
     }
 }
@@ -196,6 +198,7 @@ async fn on_a_thread<T: Send + 'static>(
 
 /// What a store has until it is closed.
 struct Open {
+    mover: Mover,
     writer: Writer,
     lease: Lease,
     retention: Option<Retention>,
@@ -240,8 +243,8 @@ impl OpenStore {
     }
 
     fn close_now(&self) -> Result<(), AppendError> {
-        let Some(Open { mut writer, lease, retention }) = self.lock().take() else { return Ok(()) };
-        drop(retention);
+        let Some(Open { mover, mut writer, lease, retention }) = self.lock().take() else { return Ok(()) };
+        drop((retention, mover));
         writer.confirm().map_err(Gone::into_append_error)?;
         // Readers count what is not folded yet. To fold it now makes them faster, nothing more.
         let folded = writer.fold();

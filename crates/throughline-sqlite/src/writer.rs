@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Result};
-use throughline_model::{TraceEvent, TraceId};
+use throughline_model::{OpenError, TraceEvent, TraceId};
 
 use crate::cache::Cache;
-use crate::connection::Opened;
+use crate::connection::{Opened, Place, STORE_FILE};
+use crate::error::open_error;
 use crate::log::Log;
+use crate::mover::Mover;
 use crate::presence::{Gone, Presence};
 use crate::turn::{Anew, Turn};
 
@@ -208,6 +210,16 @@ impl Writer {
         self.begin()?;
         let _ = self.presence.log().map(Log::extend);
         self.connection.execute_batch("ROLLBACK")
+    }
+
+    /// Has a thread move the log into the database from now on, so that commits hardly ever have to.
+    pub(crate) fn move_log_beside(&mut self, place: &Place) -> std::result::Result<Mover, OpenError> {
+        let Opened { connection, presence, .. } = STORE_FILE.open(place)?;
+        self.presence.check_same_database(&presence).map_err(Gone::into_open_error)?;
+        let fail = |error| open_error(&place.path, error);
+        // What is in its way is out of it when it is told the next time.
+        connection.busy_timeout(Duration::ZERO).map_err(fail)?;
+        Mover::start(&mut self.connection, connection).map_err(fail)
     }
 
     /// Brings the tables that are folded from blocks up to date.
