@@ -18,6 +18,10 @@ pub(crate) fn value(text: &str, start: usize, named: Named) -> Option<Range<usiz
     // Only as much of the line is read as says whether it is one.
     let near = &bytes[..text.floor_char_boundary(start + NEAR)];
     let mut end = line_end(near, start);
+    let is_prose = |from: usize, token: usize| {
+        let follows = &text[token..text.floor_char_boundary(token + NEAR)];
+        matches!(judge::clause(&text[start..end], &text[from..token], follows, named), Clause::Prose)
+    };
     let word_end = run_end(bytes, start, |byte| byte.is_ascii_alphanumeric() || byte == b'-');
     let word = &text[start..word_end];
     let rest = run_end(bytes, word_end, |byte| byte == b' ');
@@ -31,7 +35,7 @@ pub(crate) fn value(text: &str, start: usize, named: Named) -> Option<Range<usiz
         if !is_list {
             let token = token_end(bytes, rest);
             let is_prose = matches!(known, Scheme::None)
-                && matches!(judge::clause(&text[start..end], &text[rest..token], named), Clause::Prose)
+                && is_prose(rest, token)
                 && (token != end || (judge::is_word(&text[rest..token]) && token - rest > 3));
             return (!is_prose && !judge::is_placeholder(&text[rest..token])).then_some(start..token);
         }
@@ -50,7 +54,7 @@ pub(crate) fn value(text: &str, start: usize, named: Named) -> Option<Range<usiz
     } else {
         let token = token_end(bytes, start);
         let is_pair = text[start..token].contains('=');
-        if !is_pair && matches!(judge::clause(&text[start..end], &text[start..token], named), Clause::Prose) {
+        if !is_pair && is_prose(start, token) {
             return None;
         }
     }

@@ -413,8 +413,9 @@ pub(crate) enum Clause {
     Whole,
 }
 
-/// Judges the rest of a line after a name and a colon. `token` is its first word without what closes it.
-pub(crate) fn clause(rest: &str, token: &str, named: Named) -> Clause {
+/// Judges the rest of a line after a name and a colon. `token` is the word in it that may be the secret, without what closes it, and
+/// `follows` is what stands behind that.
+pub(crate) fn clause(rest: &str, token: &str, follows: &str, named: Named) -> Clause {
     match named.kind {
         SecretKind::Credential | SecretKind::Ambiguous | SecretKind::Header => {
             let is_number = || token.bytes().all(|byte| byte.is_ascii_digit());
@@ -422,10 +423,9 @@ pub(crate) fn clause(rest: &str, token: &str, named: Named) -> Clause {
             // `cvv: 123`
             let is_short_code =
                 || !has_meanings && token.len() == 3 && is_number() && is_one_word(rest.as_bytes());
-            let first_is_secret = (looks_secret(token)
-                && !(has_meanings && is_number())
-                && !is_quantity(token, &rest[token.len()..]))
-                || is_short_code();
+            let first_is_secret =
+                (looks_secret(token) && !(has_meanings && is_number()) && !is_quantity(token, follows))
+                    || is_short_code();
             let is_alone =
                 || !has_meanings && !has_digit(token) && is_one_word(rest.as_bytes()) && !is_status(token);
             if first_is_secret || is_alone() { Clause::Word } else { Clause::Prose }

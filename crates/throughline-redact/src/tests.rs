@@ -66,6 +66,18 @@ fn what_is_hidden_in_text_and_what_stays_around_it() {
 }
 
 #[test]
+fn secrets_of_any_length_after_any_scheme_are_hidden() {
+    let redactor = standard();
+    for length in (1..300).step_by(7) {
+        for (scheme, secret) in [("Foo", "x7"), ("Foo-Bar", "7xß"), ("Foo", "12-ü"), ("", "x7")] {
+            let text = format!("Authorization: {scheme} {}", secret.repeat(length));
+            let said = redactor.text(&text);
+            assert!(said.starts_with("Authorization: ") && !said.contains(secret), "{text} became {said}");
+        }
+    }
+}
+
+#[test]
 fn what_is_innocent_survives_untouched() {
     let redactor = standard();
     for text in [

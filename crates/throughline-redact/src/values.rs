@@ -432,7 +432,7 @@ fn in_prose(text: &str, start: usize, token: usize, named: Named) -> Option<Rang
     if judge::is_expression(word, follows) {
         return None;
     }
-    match judge::clause(rest, word, named) {
+    match judge::clause(rest, word, &rest[word.len()..], named) {
         Clause::Prose => None,
         Clause::Word => {
             let end = match scheme(word) {
