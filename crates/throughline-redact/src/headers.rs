@@ -25,21 +25,21 @@ pub(crate) fn value(text: &str, start: usize, named: Named) -> Option<Range<usiz
     let word_end = run_end(bytes, start, |byte| byte.is_ascii_alphanumeric() || byte == b'-');
     let word = &text[start..word_end];
     let rest = run_end(bytes, word_end, |byte| byte == b' ');
+    let scheme = scheme(word);
     if rest > word_end && rest < end {
         let list = &bytes[rest..end.min(rest + NEAR)];
         let is_list = list.contains(&b'=') && list.contains(&b',');
-        let known = scheme(word);
-        if matches!(known, Scheme::Line) {
+        if matches!(scheme, Scheme::Line) {
             return Some(start..run_end(bytes, start, |byte| !matches!(byte, b'\r' | b'\n')));
         }
         if !is_list {
             let token = token_end(bytes, rest);
-            let is_prose = matches!(known, Scheme::None)
+            let is_prose = matches!(scheme, Scheme::None)
                 && is_prose(rest, token)
                 && (token != end || (judge::is_word(&text[rest..token]) && token - rest > 3));
             return (!is_prose && !judge::is_placeholder(&text[rest..token])).then_some(start..token);
         }
-    } else if !matches!(scheme(word), Scheme::None) {
+    } else if !matches!(scheme, Scheme::None) {
         // What follows the scheme may be folded.
         let is_whole = matches!(bytes.get(end), Some(b'\r' | b'\n'));
         let next = is_whole.then(|| next_line(bytes, end)).flatten()?;
@@ -85,29 +85,14 @@ pub(crate) enum Scheme {
 
 /// What follows the name of an HTTP authentication scheme.
 pub(crate) fn scheme(word: &str) -> Scheme {
-    let is = |name: &&str| word.eq_ignore_ascii_case(name);
-    if [
-        "bearer",
-        "basic",
-        "token",
-        "apikey",
-        "negotiate",
-        "ntlm",
-        "ssws",
-        "geniekey",
-        "bot",
-        "splunk",
-        "key",
-        "jwt",
-        "bearer:",
-    ]
-    .iter()
-    .any(is)
-    {
-        Scheme::OneToken
-    } else if ["digest", "aws4-hmac-sha256", "hawk", "oauth", "signature"].iter().any(is) {
-        Scheme::Line
-    } else {
-        Scheme::None
+    let mut lower = [0; "aws4-hmac-sha256".len()];
+    let Some(lower) = lower.get_mut(..word.len()) else { return Scheme::None };
+    lower.copy_from_slice(word.as_bytes());
+    lower.make_ascii_lowercase();
+    match &*lower {
+        b"bearer" | b"basic" | b"token" | b"apikey" | b"negotiate" | b"ntlm" | b"ssws" | b"geniekey"
+        | b"bot" | b"splunk" | b"key" | b"jwt" | b"bearer:" => Scheme::OneToken,
+        b"digest" | b"aws4-hmac-sha256" | b"hawk" | b"oauth" | b"signature" => Scheme::Line,
+        _ => Scheme::None,
     }
 }

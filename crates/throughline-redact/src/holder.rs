@@ -13,108 +13,62 @@ impl Holder {
     /// What a key holds, if it holds a part of a pair.
     #[inline]
     pub(crate) fn of(key: &str) -> Option<Self> {
-        let first = *key.as_bytes().first()?;
-        let may_be = FIRSTS.get(key.len()).is_some_and(|firsts| firsts & (1 << (first & 0x1f)) != 0);
-        if may_be { Self::among(key) } else { None }
+        let mut lower = [0; LONGEST];
+        let lower = lower.get_mut(..key.len())?;
+        lower.copy_from_slice(key.as_bytes());
+        lower.make_ascii_lowercase();
+        Self::among(lower)
     }
 
-    fn among(key: &str) -> Option<Self> {
-        let has = |keys: &[&str], key: &str| keys.iter().any(|known| known.eq_ignore_ascii_case(key));
-        if has(NAMES, key) || has(THINGS, key) {
-            return Some(Self::Name);
-        }
-        if has(VALUES, key) {
-            return Some(Self::Value);
-        }
-        // `header_name`, `paramValue`
-        let of_thing = |part: &&str| {
-            let (thing, end) = key.split_at_checked(key.len().saturating_sub(part.len())).unwrap_or_default();
-            end.eq_ignore_ascii_case(part) && has(THINGS, thing.trim_end_matches(['_', '-', '.']))
-        };
-        if NAMES_OF_THINGS.iter().any(of_thing) {
-            Some(Self::Name)
-        } else if VALUES_OF_THINGS.iter().any(of_thing) {
-            Some(Self::Value)
-        } else {
-            None
+    fn among(key: &[u8]) -> Option<Self> {
+        match key {
+            b"name" | b"key" | b"label" | b"k" | b"n" => Some(Self::Name),
+            b"value" | b"val" | b"v" | b"content" | b"data" | b"text" | b"default" | b"defaultvalue"
+            | b"current" | b"newvalue" | b"oldvalue" | b"string" | b"stringvalue" => Some(Self::Value),
+            // `header_name`, `paramValue`
+            [thing @ .., b'n', b'a', b'm', b'e'] | [thing @ .., b'k', b'e', b'y'] => {
+                is_thing(without_sign(thing)).then_some(Self::Name)
+            }
+            [thing @ .., b'v', b'a', b'l', b'u', b'e'] | [thing @ .., b'v', b'a', b'l'] => {
+                is_thing(without_sign(thing)).then_some(Self::Value)
+            }
+            thing => is_thing(thing).then_some(Self::Name),
         }
     }
 }
 
-/// What the name of something stands under.
-const NAMES: &[&str] = &["name", "key", "label", "k", "n"];
-
-/// What its value stands under.
-const VALUES: &[&str] = &[
-    "value",
-    "val",
-    "v",
-    "content",
-    "data",
-    "text",
-    "default",
-    "defaultvalue",
-    "current",
-    "newvalue",
-    "oldvalue",
-    "string",
-    "stringvalue",
-];
-
-/// What has a name and a value. Alone it stands for the name.
-const THINGS: &[&str] = &[
-    "header",
-    "field",
-    "param",
-    "parameter",
-    "property",
-    "variable",
-    "attribute",
-    "setting",
-    "option",
-    "env",
-    "var",
-    "arg",
-    "argument",
-    "config",
-    "cookie",
-    "item",
-];
-
-/// How the keys of both begin with the thing and end.
-const NAMES_OF_THINGS: &[&str] = &["name", "key"];
-const VALUES_OF_THINGS: &[&str] = &["value", "val"];
-
 /// The longest key is that of a `parameter_value`.
 const LONGEST: usize = "parameter_value".len();
 
-/// By their length, with which letters they start, a bit for each: most keys are none of them, and one look says so.
-const FIRSTS: [u32; LONGEST + 1] = {
-    let mut firsts = [0; LONGEST + 1];
-    let lists = [NAMES, VALUES, THINGS];
-    let mut list = 0;
-    while list < lists.len() {
-        let mut place = 0;
-        while place < lists[list].len() {
-            let key = lists[list][place].as_bytes();
-            firsts[key.len()] |= 1 << (key[0] & 0x1f);
-            place += 1;
-        }
-        list += 1;
+/// What has a name and a value. Alone it stands for the name.
+fn is_thing(key: &[u8]) -> bool {
+    matches!(
+        key,
+        b"header"
+            | b"field"
+            | b"param"
+            | b"parameter"
+            | b"property"
+            | b"variable"
+            | b"attribute"
+            | b"setting"
+            | b"option"
+            | b"env"
+            | b"var"
+            | b"arg"
+            | b"argument"
+            | b"config"
+            | b"cookie"
+            | b"item"
+    )
+}
+
+fn without_sign(thing: &[u8]) -> &[u8] {
+    match thing {
+        [thing @ .., b'_' | b'-' | b'.'] => thing,
+        thing => thing,
     }
-    let mut place = 0;
-    while place < THINGS.len() {
-        let thing = THINGS[place].as_bytes();
-        // From `key` and `val` to `_value`.
-        let mut more = 3;
-        while more <= "_value".len() {
-            firsts[thing.len() + more] |= 1 << (thing[0] & 0x1f);
-            more += 1;
-        }
-        place += 1;
-    }
-    firsts
-};
+}
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::families::looks_random;
 use crate::keys::{Keys, Named, SecretKind};
 use crate::names::{self, List};
-use crate::tokens::run_end;
+use crate::tokens::{is_one_of, run_end};
 use crate::values::of_bytes;
 
 /// As much of a sentence is looked at: what is read beyond a value is read again for the next one.
@@ -20,7 +20,7 @@ pub(crate) fn is_nothing(value: &str, kind: SecretKind) -> bool {
     if value.len() > "undefined".len() {
         return false;
     }
-    let is = |words: &[&str]| words.iter().any(|word| value.eq_ignore_ascii_case(word));
+    let is = |words: &[&str]| is_one_of(value, words);
     is(&["", "\\N", "null", "none", "nil", "undefined", "(null)", "(none)", "nan", "n/a", "-", "empty", "unset"])
         // A permission: `{"secrets": "read"}`.
         || is(&["read", "write"])
@@ -440,7 +440,7 @@ pub(crate) fn clause(rest: &str, token: &str, follows: &str, named: Named) -> Cl
             if is_prose { Clause::Prose } else { Clause::Whole }
         }
         // Another name follows, of which the value is.
-        SecretKind::Words | SecretKind::Fact if rest[token.len()..].starts_with(": ") => Clause::Prose,
+        SecretKind::Words | SecretKind::Fact if follows.starts_with(": ") => Clause::Prose,
         SecretKind::Words | SecretKind::Fact => {
             let clause = first_clause(rest);
             let words = words(clause);
@@ -456,7 +456,7 @@ pub(crate) fn clause(rest: &str, token: &str, follows: &str, named: Named) -> Cl
                 !is_machine && ((is_one && digits >= 4) || looks_personal(clause) || is_plain_word());
             let is_prose = !is_personal
                 || (digits < 5 && words.take(WORDS).any(is_of_prose))
-                || counts_something(token, &rest[token.len()..]);
+                || counts_something(token, follows);
             if clause.is_empty() || is_prose { Clause::Prose } else { Clause::Whole }
         }
     }
@@ -470,7 +470,7 @@ fn is_quantity(word: &str, rest: &str) -> bool {
     let is_compound = behind
         .strip_prefix('-')
         .is_some_and(|word| word.len() > 2 && word.bytes().all(|byte| byte.is_ascii_lowercase()));
-    let is_unit = UNITS.iter().any(|unit| unit.eq_ignore_ascii_case(behind));
+    let is_unit = is_one_of(behind, &UNITS);
     (1..=3).contains(&digits) && (is_compound || is_unit) && next_word(rest).is_some()
 }
 
@@ -493,6 +493,9 @@ fn next_word(rest: &str) -> Option<&str> {
 /// What ends a clause; a full stop before a blank does, too.
 const ENDS_CLAUSE: [bool; 256] = of_bytes(b",;|\"<>(){}\t\r\n");
 
+/// And this may.
+const MAY_END_CLAUSE: [bool; 256] = of_bytes(b",;|\"<>(){}\t\r\n .");
+
 fn ends_clause(byte: u8) -> bool {
     ENDS_CLAUSE[usize::from(byte)]
 }
@@ -501,12 +504,15 @@ fn ends_clause(byte: u8) -> bool {
 fn first_clause(rest: &str) -> &str {
     let rest = &rest[..rest.floor_char_boundary(CLAUSE)];
     let bytes = rest.as_bytes();
-    let is_end = |at: &usize| {
-        ends_clause(bytes[*at])
-            || (bytes[*at] == b'.' && matches!(bytes.get(*at + 1), None | Some(b' ')))
-            || bytes[*at..].starts_with(b" #")
-    };
-    let end = (0..bytes.len()).find(is_end).unwrap_or(bytes.len());
+    let mut end = 0;
+    loop {
+        end = run_end(bytes, end, |byte| !MAY_END_CLAUSE[usize::from(byte)]);
+        match bytes[end..] {
+            [b' ', b'#', ..] | [b'.', b' ', ..] | [b'.'] => break,
+            [b' ' | b'.', ..] => end += 1,
+            _ => break,
+        }
+    }
     rest[..end].trim_end_matches(['.', ' '])
 }
 
@@ -522,7 +528,13 @@ fn is_one_word(rest: &[u8]) -> bool {
 }
 
 fn words(clause: &str) -> impl Iterator<Item = &str> + Clone {
-    clause.split([' ', ':']).filter(|word| !word.is_empty())
+    let is_gap = |byte: u8| matches!(byte, b' ' | b':');
+    let mut end = 0;
+    std::iter::from_fn(move || {
+        let start = run_end(clause.as_bytes(), end, is_gap);
+        end = run_end(clause.as_bytes(), start, |byte| !is_gap(byte));
+        (start < end).then(|| &clause[start..end])
+    })
 }
 
 fn is_of_prose(word: &str) -> bool {

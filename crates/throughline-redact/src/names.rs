@@ -126,18 +126,48 @@ impl List {
     }
 }
 
+/// The words of a list.
+#[derive(Debug, Default)]
+struct Words {
+    words: FxHashSet<&'static [u8]>,
+    /// How long those are that start with a letter, a bit for each length: most words are on no list, and this says so at once.
+    lengths: [u32; LETTERS],
+}
+
+/// As many first letters are told apart.
+const LETTERS: usize = 32;
+
+impl Words {
+    fn add(&mut self, word: &'static [u8]) {
+        if let Some(first) = word.first() {
+            self.lengths[usize::from(*first) % LETTERS] |= length(word);
+            self.words.insert(word);
+        }
+    }
+
+    fn has(&self, word: &[u8]) -> bool {
+        let of_first = |first: &u8| self.lengths[usize::from(*first) % LETTERS];
+        word.first().is_some_and(|first| of_first(first) & length(word) != 0) && self.words.contains(word)
+    }
+}
+
+/// A bit for the length of a word.
+fn length(word: &[u8]) -> u32 {
+    1 << word.len().min(31)
+}
+
 /// The words around names.
 #[derive(Debug)]
-pub(crate) struct Lists([FxHashSet<&'static [u8]>; List::COUNT]);
+pub(crate) struct Lists([Words; List::COUNT]);
 
 impl Lists {
     pub(crate) fn has(&self, list: List, word: &[u8]) -> bool {
-        self.0[list as usize].contains(word)
+        self.0[list as usize].has(word)
     }
 
     pub(crate) fn any(&self, list: List, is_it: impl FnMut(&[u8]) -> bool) -> bool {
         let mut is_it = is_it;
-        self.0[list as usize].iter().any(|word| is_it(word))
+        self.0[list as usize].words.iter().any(|word| is_it(word))
     }
 
     /// Whether a word is on a list in any case.
@@ -157,7 +187,7 @@ impl Lists {
 
     /// What is personal when it is somebody's: `patientname`.
     pub(crate) fn of_people(&self) -> Vec<String> {
-        let words = |list: List| self.0[list as usize].iter().map(|word| String::from_utf8_lossy(word));
+        let words = |list: List| self.0[list as usize].words.iter().map(|word| String::from_utf8_lossy(word));
         words(List::People)
             .flat_map(|who| words(List::OfPeople).map(move |what| format!("{who}{what}")))
             .collect()
@@ -174,7 +204,7 @@ pub(crate) struct Table {
 impl Table {
     fn of(text: &'static str) -> Self {
         let mut sections: Vec<Section> = Vec::new();
-        let mut lists: [FxHashSet<&'static [u8]>; List::COUNT] = Default::default();
+        let mut lists: [Words; List::COUNT] = Default::default();
         let mut list = None;
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             if let Some(title) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
@@ -185,7 +215,7 @@ impl Table {
             }
             let words = line.split_ascii_whitespace();
             match (list, sections.last_mut()) {
-                (Some(list), _) => lists[list as usize].extend(words.map(str::as_bytes)),
+                (Some(list), _) => words.for_each(|word| lists[list as usize].add(word.as_bytes())),
                 (None, Some(section)) => section.names.extend(words),
                 (None, None) => {}
             }
@@ -212,6 +242,6 @@ mod tests {
                 assert_eq!(compact(name), *name);
             }
         }
-        assert!(table().lists.0[List::Nothing as usize].is_empty());
+        assert!(table().lists.0[List::Nothing as usize].words.is_empty());
     }
 }

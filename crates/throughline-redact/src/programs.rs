@@ -12,7 +12,7 @@ use crate::found::Found;
 use crate::judge;
 use crate::keys::{Keys, SecretKind};
 use crate::marker;
-use crate::tokens::{follows_word, run_end};
+use crate::tokens::{follows_word, is_one_of, run_end};
 use crate::values;
 
 /// As much of a command is read.
@@ -410,9 +410,7 @@ impl Reader<'_> {
             let start = run_end(bytes, at, |byte| byte == b' ');
             start..run_end(bytes, start, |byte| !byte.is_ascii_whitespace() && byte != b';')
         };
-        let is = |word: &Range<usize>, names: &[&str]| {
-            names.iter().any(|name| self.text[word.clone()].eq_ignore_ascii_case(name))
-        };
+        let is = |word: &Range<usize>, names: &[&str]| is_one_of(&self.text[word.clone()], names);
         let mut word = word_at(at);
         if is(&word, &["with", "via"]) {
             word = word_at(word_at(word.end).end);

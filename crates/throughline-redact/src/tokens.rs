@@ -237,6 +237,16 @@ pub(crate) fn run_end(bytes: &[u8], start: usize, is_part: impl Fn(u8) -> bool) 
     bytes[start..].iter().position(|&byte| !is_part(byte)).map_or(bytes.len(), |offset| start + offset)
 }
 
+/// Whether a word is one of a list, in any case. Most are none of it, which their length and first letter say.
+#[inline]
+pub(crate) fn is_one_of(word: &str, list: &[&str]) -> bool {
+    let first = |word: &str| word.as_bytes().first().map(u8::to_ascii_lowercase);
+    let first_of_word = first(word);
+    list.iter().any(|known| {
+        known.len() == word.len() && first(known) == first_of_word && known.eq_ignore_ascii_case(word)
+    })
+}
+
 fn is_base64url(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
 }

@@ -5,7 +5,7 @@ mod tokens;
 
 use std::ops::Range;
 
-use memchr::memchr;
+use memchr::{memchr, memchr3};
 
 use crate::headers::{self, Scheme, scheme};
 use crate::judge::{self, Clause};
@@ -219,6 +219,10 @@ fn in_brackets(text: &str, start: usize, named: Named, sign: Sign) -> Option<Ran
         return (!is_schema(&text[value.clone()])).then_some(value);
     }
     let limit = text.floor_char_boundary(start + LONGEST_BRACKET);
+    // Most that closes nowhere near has nothing that would close it, and this is seen at once.
+    if limit < bytes.len() && memchr3(b']', b'}', b')', &bytes[start..limit]).is_none() {
+        return None;
+    }
     let value = bracketed(&bytes[..limit], start);
     let whole = &text[value.clone()];
     let closes = value.end < limit || whole.ends_with([']', '}', ')']);
