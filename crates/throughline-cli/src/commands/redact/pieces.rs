@@ -67,10 +67,11 @@ impl Pieces {
             if let Some(len) = is_due.then(|| seam(&self.held)).flatten() {
                 return Ok(Some(self.take(len)));
             }
-            let chunk = if self.held.is_empty() || self.paused || is_due {
+            let wait = if is_due { PAUSE } else { PAUSE.min(LONGEST_WAIT.saturating_sub(waited)) };
+            let chunk = if self.held.is_empty() || self.paused {
                 self.chunks.recv().map_err(|_| RecvTimeoutError::Disconnected)
             } else {
-                self.chunks.recv_timeout(PAUSE.min(LONGEST_WAIT - waited))
+                self.chunks.recv_timeout(wait)
             };
             match chunk {
                 Ok(chunk) => {
@@ -80,7 +81,7 @@ impl Pieces {
                     self.held.append(&mut chunk?);
                     self.paused = false;
                 }
-                Err(RecvTimeoutError::Timeout) if self.since.elapsed() >= LONGEST_WAIT => {}
+                Err(RecvTimeoutError::Timeout) if wait < PAUSE => {}
                 Err(RecvTimeoutError::Timeout) => {
                     self.paused = true;
                     let len = whole_lines(&self.held);
