@@ -33,8 +33,8 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 const BEGIN_WITH_PAUSE: &str =
     "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = '10s'";
 
-/// What the server calls it if a row is not as it was remembered.
-const IS_DIFFERENT: &str = "TL001";
+/// What the server calls it if a row is not as it was remembered, or if a row or an event is there already.
+const IS_DIFFERENT: [&str; 2] = ["TL001", "23505"];
 
 const OF_RUN: &str = "SELECT e.event::text FROM throughline.run r \
     JOIN throughline.event e ON e.run = r.id AND e.day = r.day WHERE r.id = $1";
@@ -69,7 +69,7 @@ impl Memory {
         for run in runs {
             match run.fold.is_open() {
                 true => {
-                    self.folds.insert(run.trace_id, (run.version + i64::from(run.is_written()), run.fold))
+                    self.folds.insert(run.trace_id, (run.version + i64::from(run.is_different()), run.fold))
                 }
                 false => self.folds.remove(&run.trace_id),
             };
@@ -103,8 +103,9 @@ impl Run {
         Self { trace_id, version, fold, change: Change::Nothing, latest: None, missing: Vec::new() }
     }
 
-    fn is_written(&self) -> bool {
-        self.latest.is_some()
+    /// Whether its row is another one with its new events. With most it stays.
+    fn is_different(&self) -> bool {
+        self.latest.is_some() && (self.change != Change::Nothing || self.fold.may_have_cause())
     }
 
     fn add(&mut self, event: &TraceEvent) {
@@ -126,7 +127,7 @@ pub(crate) async fn append(
         None => group.append(client, memory).await?,
         Some(runs) => match group.append_at_once(client, &runs).await {
             Ok(()) => runs,
-            Err(fault) if fault.code().is_some_and(|code| code.code() == IS_DIFFERENT) => {
+            Err(fault) if fault.code().is_some_and(|code| IS_DIFFERENT.contains(&code.code())) => {
                 group.append(client, memory).await?
             }
             Err(fault) => return Err(fault),
@@ -187,11 +188,15 @@ impl<'e> Group<'e> {
 
     /// One round trip.
     async fn append_at_once(&self, client: &Client, runs: &[Run]) -> Result<(), Fault> {
-        let mut rows = Rows::default();
-        runs.iter().for_each(|run| rows.push(run, RowCause::None));
+        let (mut rows, mut places) = (Rows::default(), Vec::new());
+        for (place, run) in (1..).zip(runs).filter(|(_, run)| run.is_different()) {
+            rows.push(run, RowCause::None);
+            places.push(place);
+        }
         let known: Vec<Option<i64>> = runs.iter().map(|run| Some(run.version)).collect();
         let ids = self.ids();
         let mut params = self.params(&ids, &known);
+        params.push((&places, Type::INT4_ARRAY));
         params.extend(rows.params());
         let sql = format!("SELECT throughline.append({})", placeholders(params.len()));
         // Sent one behind the other; the server begins with the first, and answers all at once.
@@ -228,7 +233,7 @@ impl<'e> Group<'e> {
             runs[run].add(event);
         }
         let (mut rows, mut written) = (Rows::default(), Vec::new());
-        for (run, id) in runs.iter_mut().zip(&found.ids).filter(|(run, _)| run.is_written()) {
+        for (run, id) in runs.iter_mut().zip(&found.ids).filter(|(run, _)| run.latest.is_some()) {
             for span in std::mem::take(&mut run.missing) {
                 let sql = format!("{OF_RUN} AND e.span = $2");
                 let span = span.to_u64() as i64;
@@ -236,8 +241,10 @@ impl<'e> Group<'e> {
                 let found = found.iter().map(event_of).collect::<Result<Vec<_>, _>>()?;
                 run.fold.add_missing(found.iter().map(|event| Mark::of(outline(event), event)));
             }
-            rows.push(run, cause(client, run, *id).await?);
-            written.push(*id);
+            if run.is_different() {
+                rows.push(run, cause(client, run, *id).await?);
+                written.push(*id);
+            }
         }
         let mut params: Vec<Param<'_>> = vec![(&written, Type::INT8_ARRAY)];
         params.extend(rows.params());

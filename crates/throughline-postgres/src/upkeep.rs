@@ -74,6 +74,7 @@ const REMOVE: &str = "WITH old AS ( \
         SELECT r.id, r.day FROM throughline.run r LEFT JOIN throughline.instance i ON i.id = r.owner \
         WHERE CASE WHEN r.status = 0 \
               THEN r.latest < $1 AND throughline.liveness(i.id, i.opened, i.closed, i.expires) <> 0 \
+                  AND throughline.last_event(r.id, r.day, r.latest) < $1 \
               ELSE coalesce(r.ended, r.latest) < $1 END \
         ORDER BY r.trace_id LIMIT 500 FOR UPDATE OF r SKIP LOCKED), \
     gone AS (DELETE FROM throughline.run r USING old WHERE r.id = old.id RETURNING r.id), \

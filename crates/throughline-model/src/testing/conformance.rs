@@ -371,6 +371,7 @@ macro_rules! store_conformance {
             open_runs_come_oldest_first_with_their_current_step,
             open_runs_and_their_summaries_page_through_everything_once,
             pages_of_open_runs_hold_still_while_runs_end_and_begin,
+            an_open_run_says_when_its_last_event_was_whatever_else_that_changed,
             safe_to_deploy_says_what_the_states_say,
             a_deployment_check_counts_every_open_run,
             a_deployment_is_safe_when_nothing_runs,

@@ -117,7 +117,8 @@ broken_stores! {
     open_runs_in_a_wrong_order_are_found: OpenRunsById breaks
         open_runs_and_their_summaries_page_through_everything_once;
     a_wrong_last_event_is_found: LastEventIsTheFirst breaks
-        open_runs_and_their_summaries_page_through_everything_once;
+        open_runs_and_their_summaries_page_through_everything_once,
+        an_open_run_says_when_its_last_event_was_whatever_else_that_changed;
     a_deployment_check_of_one_page_is_found: ChecksOnePage breaks
         a_deployment_check_counts_every_open_run;
     readers_that_are_stale_are_found: ReadersAreStale breaks

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use throughline_model::fold::{Change, RowCause, RunRow, RunStanding};
+use throughline_model::fold::{RowCause, RunRow, RunStanding};
 use throughline_model::names::{attrs, data, tags};
 use throughline_model::{Histogram, Timestamp, TraceEvent, TraceId};
 use tokio_postgres::types::Type;
@@ -131,7 +131,6 @@ impl Rows {
         else {
             return;
         };
-        let is_different = run.change != Change::Nothing || fold.may_have_cause();
         let column = |text: &str| to_column(text).into_owned();
         self.latest.push(latest.as_micros());
         self.started.push(started.as_micros());
@@ -144,8 +143,7 @@ impl Rows {
         self.has_failure.push(fold.first_failure().is_some());
         self.compensating.push(fold.is_compensating());
         // Writing to a text does not fail: it is maps with text keys, lists, texts and numbers.
-        let state = || serde_json::to_string(&RunRow::of(fold, cause)).ok();
-        self.state.push(if is_different { state() } else { None });
+        self.state.push(serde_json::to_string(&RunRow::of(fold, cause)).ok());
     }
 
     pub(crate) fn params(&self) -> [Param<'_>; 11] {

@@ -17,7 +17,7 @@ use crate::error::Fault;
 use crate::lease::liveness_of;
 use crate::text::status_code;
 
-const RUN: &str = "SELECT r.id, r.trace_id, r.status, r.owner, r.started, r.ended, r.latest, r.state::text, \
+const RUN: &str = "SELECT r.id, r.trace_id, r.status, r.owner, r.started, r.ended, r.state::text, \
     throughline.liveness(i.id, i.opened, i.closed, i.expires) \
     FROM throughline.run r LEFT JOIN throughline.instance i ON i.id = r.owner";
 
@@ -28,7 +28,6 @@ const CANDIDATES: usize = 200;
 pub(super) struct Found {
     id: i64,
     pub(super) summary: RunSummary,
-    latest: Timestamp,
     is_cause_unknown: bool,
 }
 
@@ -36,16 +35,15 @@ impl Found {
     fn of(row: &Row) -> Result<Self, Fault> {
         let trace_id = trace_id(row.try_get(1)?)?;
         let damaged = || Fault::Damaged(format!("the column `state` of run {trace_id} can't be read"));
-        let state: RunRow = serde_json::from_str(row.try_get(7)?).map_err(|_| damaged())?;
+        let state: RunRow = serde_json::from_str(row.try_get(6)?).map_err(|_| damaged())?;
         let owner = InstanceId::from_u64(row.try_get::<_, i64>(3)? as u64);
         let status = status_of(row.try_get(2)?);
-        let stands = RunState::of(status, liveness_of(owner, row.try_get(8)?));
+        let stands = RunState::of(status, liveness_of(owner, row.try_get(7)?));
         let started = Timestamp::from_micros(row.try_get(4)?);
         let ended = row.try_get::<_, Option<i64>>(5)?.map(Timestamp::from_micros);
         Ok(Self {
             id: row.try_get(0)?,
             summary: state.summary(stands, started, ended).ok_or_else(damaged)?,
-            latest: Timestamp::from_micros(row.try_get(6)?),
             is_cause_unknown: state.is_cause_unknown(),
         })
     }
@@ -228,6 +226,12 @@ pub(super) async fn open_runs(client: &Client, page: &Page) -> Result<Paged<Open
 
 pub(super) async fn open_summaries(client: &Client, page: &Page) -> Result<Paged<OpenSummary>, Fault> {
     let (found, next) = open_page(client, page).await?;
-    let items = found.into_iter().map(|found| OpenSummary::new(found.summary, found.latest)).collect();
-    Ok(Paged { items, next })
+    let ids: Vec<i64> = found.iter().map(|found| found.id).collect();
+    let latest = "SELECT r.id, throughline.last_event(r.id, r.day, r.latest) FROM throughline.run r WHERE r.id = ANY($1)";
+    let rows = client.query_typed(latest, &[(&ids, Type::INT8_ARRAY)]).await?;
+    let moment = |row: &Row| Ok((row.try_get(0)?, Timestamp::from_micros(row.try_get(1)?)));
+    let latest = rows.iter().map(moment).collect::<Result<HashMap<i64, Timestamp>, Fault>>()?;
+    // A run that was removed in the meantime is none any more.
+    let open = |found: Found| Some(OpenSummary::new(found.summary, *latest.get(&found.id)?));
+    Ok(Paged { items: found.into_iter().filter_map(open).collect(), next })
 }

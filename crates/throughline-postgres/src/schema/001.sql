@@ -36,7 +36,7 @@ CREATE TABLE throughline.run (
     trace_id       bytea    NOT NULL UNIQUE,
     day            date     NOT NULL, -- when its first event was stored: the partition of all its events
     started        bigint   NOT NULL DEFAULT 0,
-    latest         bigint   NOT NULL DEFAULT -9223372036854775808, -- its last event
+    latest         bigint   NOT NULL DEFAULT -9223372036854775808, -- its last event when the row was last written
     ended          bigint,
     status         smallint NOT NULL DEFAULT 0, -- 0 open, 1 success, 2 failed, 3 cancelled
     owner          bigint   NOT NULL DEFAULT 0, -- the instance that has it in hand
@@ -45,7 +45,7 @@ CREATE TABLE throughline.run (
     correlation_id text,
     has_failure    boolean  NOT NULL DEFAULT false,
     compensating   boolean  NOT NULL DEFAULT false,
-    version        bigint   NOT NULL DEFAULT 0, -- rises with each change of the row
+    version        bigint   NOT NULL DEFAULT 0, -- rises with each change of the row, which most events do not change
     state          json     NOT NULL DEFAULT '{}' -- what its fold and its summary are made of
 ) WITH (fillfactor = 70);
 CREATE INDEX run_started ON throughline.run (started, trace_id);
@@ -169,7 +169,7 @@ BEGIN
 END
 $$;
 
--- Brings rows of runs up to date. Where nothing is different but the time of the last event, the state is left out and stays.
+-- Brings rows of runs up to date.
 CREATE FUNCTION throughline.update_runs(
     ids bigint[], run_latest bigint[], run_started bigint[], run_ended bigint[], run_status smallint[], run_owner bigint[],
     run_service text[], run_workflow text[], run_correlation_id text[], run_has_failure boolean[],
@@ -179,8 +179,7 @@ SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_has
 BEGIN
     UPDATE throughline.run r SET version = r.version + 1, latest = greatest(r.latest, u.latest), started = u.started,
             ended = u.ended, status = u.status, owner = u.owner, service = u.service, workflow = u.workflow,
-            correlation_id = u.correlation_id, has_failure = u.has_failure, compensating = u.compensating,
-            state = coalesce(u.state::json, r.state)
+            correlation_id = u.correlation_id, has_failure = u.has_failure, compensating = u.compensating, state = u.state::json
         FROM unnest(ids, run_latest, run_started, run_ended, run_status, run_owner, run_service, run_workflow,
                 run_correlation_id, run_has_failure, run_compensating, run_state)
             AS u (id, latest, started, ended, status, owner, service, workflow, correlation_id, has_failure,
@@ -193,27 +192,68 @@ BEGIN
 END
 $$;
 
--- Both at once, by a writer that remembers all runs as they are. If one is different, or an event is there already, it fails with
--- `TL001` and has done nothing.
+-- Both at once, by a writer that remembers all runs as they are; `run_place` has the places in `traces` of the runs that are
+-- different afterwards. If one is not as it is remembered, or an event is there already, it fails with `TL001` or with
+-- `unique_violation`, and has done nothing.
 CREATE FUNCTION throughline.append(
     traces bytea[], known bigint[], instances bigint[], events_run integer[], span bigint[], seq bigint[], ts bigint[],
     instance bigint[], n bigint[], status smallint[], event_type text[], service text[], workflow text[],
     correlation_id text[], duration bigint[], bucket integer[], detached boolean[], job text[], choice text[], event text[],
-    run_latest bigint[], run_started bigint[], run_ended bigint[], run_status smallint[], run_owner bigint[],
-    run_service text[], run_workflow text[], run_correlation_id text[], run_has_failure boolean[],
+    run_place integer[], run_latest bigint[], run_started bigint[], run_ended bigint[], run_status smallint[],
+    run_owner bigint[], run_service text[], run_workflow text[], run_correlation_id text[], run_has_failure boolean[],
     run_compensating boolean[], run_state text[])
-RETURNS void LANGUAGE plpgsql AS $$
+RETURNS void LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET lock_timeout = '5s' AS $$
 DECLARE
-    found record;
+    ids  bigint[];
+    days date[];
 BEGIN
-    found := throughline.add_events(traces, known, instances, events_run, span, seq, ts, instance, n, status, event_type,
-        service, workflow, correlation_id, duration, bucket, detached, job, choice, event);
-    IF found.versions IS DISTINCT FROM known OR cardinality(found.added) IS DISTINCT FROM cardinality(span) THEN
+    IF cardinality(instances) > 0 THEN
+        INSERT INTO throughline.instance (id) SELECT i FROM unnest(instances) AS i ORDER BY i ON CONFLICT (id) DO NOTHING;
+    END IF;
+    IF array_position(known, 0) IS NOT NULL THEN
+        INSERT INTO throughline.run (trace_id, day, version, latest, started, ended, status, owner, service, workflow,
+                correlation_id, has_failure, compensating, state)
+            SELECT traces[u.place], (clock_timestamp() AT TIME ZONE 'UTC')::date, 1, u.latest, u.started, u.ended, u.status,
+                u.owner, u.service, u.workflow, u.correlation_id, u.has_failure, u.compensating, u.state::json
+            FROM unnest(run_place, run_latest, run_started, run_ended, run_status, run_owner, run_service, run_workflow,
+                    run_correlation_id, run_has_failure, run_compensating, run_state)
+                AS u (place, latest, started, ended, status, owner, service, workflow, correlation_id, has_failure,
+                    compensating, state)
+            WHERE known[u.place] = 0 ORDER BY u.place;
+    END IF;
+    SELECT array_agg(l.id), array_agg(l.day) INTO ids, days
+        FROM (SELECT r.id, r.day
+            FROM unnest(traces, known) AS k (trace_id, version)
+            JOIN throughline.run r ON r.trace_id = k.trace_id AND r.version = greatest(k.version, 1)
+            ORDER BY r.trace_id FOR UPDATE OF r) AS l;
+    IF cardinality(ids) IS DISTINCT FROM cardinality(traces) THEN
         RAISE EXCEPTION 'a run is not as its writer remembers it' USING ERRCODE = 'TL001';
     END IF;
-    PERFORM throughline.update_runs(found.ids, run_latest, run_started, run_ended, run_status, run_owner, run_service,
-        run_workflow, run_correlation_id, run_has_failure, run_compensating, run_state);
+    INSERT INTO throughline.event (day, run, span, seq, ts, instance, n, ord, status, event_type, service, workflow,
+            correlation_id, duration, bucket, detached, job, choice, event)
+        SELECT days[e.run], ids[e.run], e.span, e.seq, e.ts, e.instance, e.n, e.ord - 1, e.status, e.event_type, e.service,
+            e.workflow, e.correlation_id, e.duration, e.bucket, e.detached, e.job, e.choice, e.event::json
+        FROM unnest(events_run, span, seq, ts, instance, n, status, event_type, service, workflow, correlation_id, duration,
+                bucket, detached, job, choice, event) WITH ORDINALITY
+            AS e (run, span, seq, ts, instance, n, status, event_type, service, workflow, correlation_id, duration, bucket,
+                detached, job, choice, event, ord);
+    -- A new row is as it is to be.
+    PERFORM throughline.update_runs(
+        ARRAY(SELECT CASE WHEN known[p.place] <> 0 THEN ids[p.place] END
+            FROM unnest(run_place) WITH ORDINALITY AS p (place, ord) ORDER BY p.ord),
+        run_latest, run_started, run_ended, run_status, run_owner, run_service, run_workflow, run_correlation_id,
+        run_has_failure, run_compensating, run_state);
 END
+$$;
+
+-- When the last event of a run was, whose row may be older. The offset has the planner look at the events of the run, and not at the
+-- latest of all runs for one of this.
+CREATE FUNCTION throughline.last_event(run bigint, day date, latest bigint) RETURNS bigint
+LANGUAGE sql STABLE AS $$
+    SELECT greatest($3, (SELECT max(e.ts) FROM (SELECT ts FROM throughline.event WHERE event.run = $1 AND event.day = $2
+        OFFSET 0) AS e))
 $$;
 
 -- The events of a run, or of one of its spans. By a function for the same reason: to plan a question to all partitions takes longer
@@ -273,7 +313,7 @@ SELECT encode(trace_id, 'hex') AS trace_id,
        correlation_id,
        throughline.moment(started) AS started,
        throughline.moment(ended) AS ended,
-       throughline.moment(latest) AS last_event,
+       throughline.moment(throughline.last_event(id, day, latest)) AS last_event,
        compensating
 FROM throughline.run;
 

@@ -71,3 +71,25 @@ async fn old_runs_go_with_their_days_and_the_runs_of_the_living_stay() {
     store.append(&shared(&ended.events())).await.unwrap();
     assert_eq!(reader.trace(ended.trace_id()).await.unwrap(), ended.events());
 }
+
+#[tokio::test]
+async fn an_old_run_without_an_end_stays_for_as_long_as_something_happens_in_it() {
+    let Some(database) = Database::new() else { return };
+    let store = open(&database.store()).await;
+    let (mut quiet, mut goes_on) = (run("quiet"), run("goes on"));
+    for run in [&mut quiet, &mut goes_on] {
+        run.begin("stage:score");
+        store.append(&shared(&days_ago(run, 100))).await.unwrap();
+    }
+    // It changes nothing of the run but when its last event was.
+    let stored = goes_on.events().len();
+    goes_on.begin("stage:sign");
+    store.append(&shared(&days_ago(&goes_on, 10)[stored..])).await.unwrap();
+
+    let keeper = open(&database.store().retention_age(90 * DAY)).await;
+    let reader = keeper.readers().reader;
+    while reader.run(quiet.trace_id()).await.unwrap().is_some() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(reader.trace(goes_on.trace_id()).await.unwrap().len(), stored + 1);
+}

@@ -102,6 +102,29 @@ pub fn pages_of_open_runs_hold_still_while_runs_end_and_begin<F: StoreFixture>()
     });
 }
 
+pub fn an_open_run_says_when_its_last_event_was_whatever_else_that_changed<F: StoreFixture>() {
+    hold(F::fresh(), async |fixture| {
+        let store = open(fixture).await;
+        let mut builder = run("loan-approval").instance(store.id);
+        builder.root();
+        let mut stored = 0;
+        for minutes in [1, 20, 3] {
+            let span = builder.begin("stage:score");
+            builder.pass(Duration::from_secs(60 * minutes));
+            builder.succeed(span);
+            // Each in a call of its own.
+            for event in &builder.events()[stored..] {
+                store.append(std::slice::from_ref(event)).await;
+                stored += 1;
+                let open = store.reader.open_summaries(&Page::first(1)).await.unwrap();
+                let last: Vec<_> = open.items.iter().map(|run| run.last_event).collect();
+                assert_eq!(last, [event.timestamp], "{}", event.event_type);
+            }
+        }
+        assert!(stored > 6);
+    });
+}
+
 pub fn safe_to_deploy_says_what_the_states_say<F: StoreFixture>() {
     hold(F::fresh(), async |fixture| {
         let (store, _, open) = log_of_all_states(fixture, 22).await;
