@@ -5,7 +5,7 @@ mod key;
 
 use std::ops::Range;
 
-use self::key::{Key, Operator, ends_with, names_nothing};
+use self::key::{Key, Operator, names_nothing};
 use crate::found::Found;
 use crate::judge;
 use crate::keys::{Keys, Named};
@@ -112,10 +112,12 @@ fn is_in_descriptor(before: &[u8]) -> bool {
 
 /// Whether what the key names is a short number.
 fn is_number(name: &str) -> bool {
-    let name = name.trim_end_matches(|c: char| c.is_ascii_digit());
-    ["pin", "code", "otp", "cvv", "cvc", "2fa", "nip", "tan"]
-        .iter()
-        .any(|end| ends_with(name, end.as_bytes()))
+    let name = name.trim_end_matches(|c: char| c.is_ascii_digit()).as_bytes();
+    match name.last_chunk().map(|end: &[u8; 3]| end.map(|byte| byte.to_ascii_lowercase())).as_ref() {
+        Some(b"pin" | b"otp" | b"cvv" | b"cvc" | b"2fa" | b"nip" | b"tan") => true,
+        Some(b"ode") => matches!(name, [.., b'c' | b'C', _, _, _]),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

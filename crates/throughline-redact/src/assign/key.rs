@@ -110,44 +110,8 @@ impl<'t> Key<'t> {
         let bytes = text.as_bytes();
         let is_space = |byte: &&u8| byte.is_ascii_whitespace();
         let space = bytes[from..sign].iter().rev().take(ALIGNED).take_while(is_space).count();
-        let mut end = sign - space;
         let apart = space > 0;
-        // data['password'] = …
-        // `["password":protected]=>`, as PHP prints a field.
-        let visibility = [&b"\":protected]"[..], b"\":private]"]
-            .into_iter()
-            .find(|end_of| bytes[from..end].ends_with(end_of));
-        end -= visibility.map_or(0, |visibility| visibility.len() - 1);
-        if let [.., b'"' | b'\'', b']'] = &bytes[from..end] {
-            end -= 1;
-        }
-        // The type of a declaration: `password: Option<String> = "x"`.
-        // **password**: x
-        if let [.., b'*', b'*'] = &bytes[from..end] {
-            end -= 2;
-        }
-        // var password: String? = "x"
-        if let [.., b'?'] = &bytes[from..end] {
-            end -= 1;
-        }
-        // public string Password { get; set; } = "x"
-        if bytes[from..end].ends_with(b"; }") {
-            let earliest = from.max(end.saturating_sub(ALIGNED));
-            end = earliest + bytes[earliest..end].iter().rposition(|byte| *byte == b'{')?;
-            end -= usize::from(bytes[from..end].ends_with(b" "));
-        }
-        // DECLARE @password varchar(20) = 'x'
-        if apart
-            && let [.., digit, b')'] = bytes[from..end]
-            && digit.is_ascii_digit()
-        {
-            let earliest = from.max(end.saturating_sub("(4000)".len()));
-            end = earliest + bytes[earliest..end].iter().rposition(|byte| *byte == b'(')?;
-        }
-        if let [.., b'>'] = &bytes[from..end] {
-            let earliest = from.max(end.saturating_sub(ALIGNED));
-            end = earliest + bytes[earliest..end].iter().position(|byte| *byte == b'<')?;
-        }
+        let mut end = before_what_follows(bytes, from, sign - space, apart)?;
         if let [.., b'"' | b'\'' | b'`'] = &bytes[from..end] {
             let quote_end = end;
             end -= 1;
@@ -169,8 +133,8 @@ impl<'t> Key<'t> {
         }
         let start = back_while(text, from, end, is_in_name);
         // `map[password:x7 user:ada]`
-        let start = match text[start..end].rfind(['[', ']']).map(|at| start + at) {
-            Some(at) if bytes[at] == b'[' => at + 1,
+        let start = match bytes[start..end].iter().rposition(|byte| matches!(byte, b'[' | b']')) {
+            Some(at) if bytes[start + at] == b'[' => start + at + 1,
             _ => start,
         };
         let name = &text[start..end];
@@ -329,9 +293,7 @@ impl<'t> Key<'t> {
         }
         let is_named = named.is_head || is_setting || sign.parameter;
         // `PasswordResetError: connection refused` names an error, not a password.
-        let is_outcome = sign.is_prose()
-            && self.name.ends_with(|c: char| c.is_ascii_alphabetic())
-            && names::table().lists.any(List::Outcomes, |end| ends_with(self.name, end));
+        let is_outcome = sign.is_prose() && names::table().lists.end(List::Outcomes, self.name);
         (is_named && !is_label && !is_outcome).then_some((named, name))
     }
 
@@ -366,15 +328,48 @@ impl<'t> Key<'t> {
     }
 }
 
-/// Whether a name ends like this, in any case. Most do not, which their last letter says.
-#[inline]
-pub(super) fn ends_with(name: &str, end: &[u8]) -> bool {
-    let last = |bytes: &[u8]| bytes.last().map(u8::to_ascii_lowercase);
-    if last(name.as_bytes()) != last(end) {
-        return false;
+/// Where the name ends, or the quote behind it, that something may follow before white space and the sign; most often nothing does.
+fn before_what_follows(bytes: &[u8], from: usize, end: usize, apart: bool) -> Option<usize> {
+    if bytes[from..end].last().is_some_and(|last| IS_PLAIN[usize::from(*last)]) {
+        return Some(end);
     }
-    let kept = name.len().checked_sub(end.len()).and_then(|from| name.as_bytes().get(from..));
-    kept.is_some_and(|kept| kept.eq_ignore_ascii_case(end))
+    let mut end = end;
+    // data['password'] = …
+    // `["password":protected]=>`, as PHP prints a field.
+    let visibility =
+        [&b"\":protected]"[..], b"\":private]"].into_iter().find(|end_of| bytes[from..end].ends_with(end_of));
+    end -= visibility.map_or(0, |visibility| visibility.len() - 1);
+    if let [.., b'"' | b'\'', b']'] = &bytes[from..end] {
+        end -= 1;
+    }
+    // **password**: x
+    if let [.., b'*', b'*'] = &bytes[from..end] {
+        end -= 2;
+    }
+    // var password: String? = "x"
+    if let [.., b'?'] = &bytes[from..end] {
+        end -= 1;
+    }
+    // public string Password { get; set; } = "x"
+    if bytes[from..end].ends_with(b"; }") {
+        let earliest = from.max(end.saturating_sub(ALIGNED));
+        end = earliest + bytes[earliest..end].iter().rposition(|byte| *byte == b'{')?;
+        end -= usize::from(bytes[from..end].ends_with(b" "));
+    }
+    // DECLARE @password varchar(20) = 'x'
+    if apart
+        && let [.., digit, b')'] = bytes[from..end]
+        && digit.is_ascii_digit()
+    {
+        let earliest = from.max(end.saturating_sub("(4000)".len()));
+        end = earliest + bytes[earliest..end].iter().rposition(|byte| *byte == b'(')?;
+    }
+    // The type of a declaration: `password: Option<String> = "x"`.
+    if let [.., b'>'] = &bytes[from..end] {
+        let earliest = from.max(end.saturating_sub(ALIGNED));
+        end = earliest + bytes[earliest..end].iter().position(|byte| *byte == b'<')?;
+    }
+    Some(end)
 }
 
 /// What names are made of, and nothing that stands around them.
