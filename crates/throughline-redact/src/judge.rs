@@ -40,6 +40,7 @@ pub(crate) fn is_placeholder(value: &str) -> bool {
                 .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b' ' | b':'))
     };
     match bytes {
+        [b'0'..=b'9' | b'A'..=b'W' | b'Y' | b'Z' | b'a'..=b'w' | b'y' | b'z', ..] => false,
         [b'$', b'{', ..] | [b'$', b'(', .., b')'] | [b'{', b'{', ..] | [b'#', b'{', .., b'}'] => true,
         [b'{', name @ .., b'}'] => {
             name.is_empty() || (is_name(name) && !has_digit(value) && !value.contains(' '))

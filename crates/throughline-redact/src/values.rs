@@ -347,11 +347,15 @@ fn bare(text: &str, start: usize, named: Named, sign: Sign, tokens: &mut Tokens)
     // A wrapper, as `Debug` writes it: `Some("hunter 2")`, or a constructor: `String::from("hunter 2")`.
     if bytes[start].is_ascii_uppercase() {
         let name_end = run_end(bytes, start, |byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        let path_end =
-            run_end(bytes, name_end, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':'));
-        let constructs = [&b"::from"[..], b"::new"].iter().any(|end| bytes[start..path_end].ends_with(end));
-        if constructs && bytes[path_end..].starts_with(b"(\"") {
-            return wrapped(text, start, path_end, named, tokens);
+        if bytes.get(name_end) == Some(&b':') {
+            let is_in_path = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':');
+            let path_end = run_end(bytes, name_end, is_in_path);
+            let path = &bytes[start..path_end];
+            if (path.ends_with(b"::from") || path.ends_with(b"::new"))
+                && bytes[path_end..].starts_with(b"(\"")
+            {
+                return wrapped(text, start, path_end, named, tokens);
+            }
         }
         let open = run_end(bytes, name_end, |byte| byte == b' ');
         let is_bracket = |byte: &u8| *byte == b'(' || (*byte == b'{' && open > name_end);

@@ -57,30 +57,41 @@ impl Operator {
     }
 }
 
-/// Whether a sign follows a plain name that says nothing, as most do: a cheap look, before a key is taken apart with all that may
-/// be around it. What is not sure is left to [`Key`].
-pub(super) fn names_nothing(text: &str, from: usize, operator: &Operator, keys: &Keys) -> bool {
+/// What a glance at what stands before a sign says.
+pub(super) enum Glance<'t> {
+    /// A plain name that says nothing, as most do.
+    Nothing,
+    /// A plain name, with nothing around it.
+    Plain(Key<'t>),
+    /// Something else, or nobody knows: it is left to [`Key::before`], which takes apart all that may be around a key.
+    Unsure,
+}
+
+/// Looks at what stands before a sign.
+pub(super) fn glance<'t>(text: &'t str, from: usize, operator: &Operator, keys: &Keys) -> Glance<'t> {
     let bytes = text.as_bytes();
-    let apart = usize::from(bytes[from..operator.start].last() == Some(&b' '));
-    let end = operator.start - apart;
+    let apart = bytes[from..operator.start].last() == Some(&b' ');
+    let end = operator.start - usize::from(apart);
     let near = &bytes[from.max(end.saturating_sub(LONGEST_NAME))..end];
     let len = near.iter().rev().take_while(|byte| IS_PLAIN[usize::from(**byte)]).count();
     let start = end - len;
     let before = (start > from).then(|| bytes[start - 1]);
     if len == LONGEST_NAME || before.is_some_and(is_in_name) {
-        return false;
+        return Glance::Unsure;
     }
     if len < 2 {
         // No sensitive key has a single letter, and what may be behind a key is one of these.
         let last = near.last().copied().unwrap_or(b' ');
-        return !matches!(last, b'"' | b'\'' | b'`' | b']' | b'*' | b'?' | b'}' | b')' | b'>')
-            && !last.is_ascii_whitespace();
+        let may_be_behind = matches!(last, b'"' | b'\'' | b'`' | b']' | b'*' | b'?' | b'}' | b')' | b'>')
+            || last.is_ascii_whitespace();
+        return if may_be_behind { Glance::Unsure } else { Glance::Nothing };
     }
     let name = &text[start..end];
     // Hours and minutes have no letters.
     if bytes[end - 1].is_ascii_digit() && name.bytes().all(|byte| byte.is_ascii_digit()) {
-        return true;
+        return Glance::Nothing;
     }
+    let key = Key::new(name, start, from, None, apart, keys);
     let is_parameter = matches!(before, Some(b'?' | b'&' | b'#'));
     // `password: Option<String> = "x"`
     let may_declare = || {
@@ -88,8 +99,14 @@ pub(super) fn names_nothing(text: &str, from: usize, operator: &Operator, keys: 
         !operator.is_colon && matches!(bytes.get(value()), Some(b'"' | b'\'' | b'`' | b'\\' | b'S'))
     };
     let may_end_phrase = || operator.is_colon && before == Some(b' ') && keys.may_end_phrase(name);
-    let says_something = || Holder::of(name).is_some() || keys.classify_name(name).is_some();
-    !(is_parameter || may_declare() || says_something() || may_end_phrase())
+    let says_something = key.holder.is_some() || key.named.is_some();
+    let may_tell = is_parameter || says_something || may_declare() || may_end_phrase();
+    if may_tell && has_letters(name) { Glance::Plain(key) } else { Glance::Nothing }
+}
+
+/// Whether there is more than one letter in a name: no sensitive key has fewer.
+fn has_letters(name: &str) -> bool {
+    name.bytes().filter(|byte| byte.is_ascii_alphabetic() || !byte.is_ascii()).nth(1).is_some()
 }
 
 /// What stands before the sign.
@@ -103,10 +120,26 @@ pub(super) struct Key<'t> {
     pub(super) quote: Option<&'t str>,
     /// Whether white space stands between it and the sign.
     pub(super) apart: bool,
+    /// What part of a pair it holds.
+    pub(super) holder: Option<Holder>,
+    /// What the name says, if it is sensitive.
+    named: Option<Named>,
 }
 
 impl<'t> Key<'t> {
-    pub(super) fn before(text: &'t str, from: usize, sign: usize) -> Option<Self> {
+    fn new(
+        name: &'t str,
+        start: usize,
+        from: usize,
+        quote: Option<&'t str>,
+        apart: bool,
+        keys: &Keys,
+    ) -> Self {
+        let (holder, named) = (Holder::of(name), keys.classify_name(name));
+        Self { name, start, from, quote, apart, holder, named }
+    }
+
+    pub(super) fn before(text: &'t str, from: usize, sign: usize, keys: &Keys) -> Option<Self> {
         let bytes = text.as_bytes();
         let is_space = |byte: &&u8| byte.is_ascii_whitespace();
         let space = bytes[from..sign].iter().rev().take(ALIGNED).take_while(is_space).count();
@@ -125,7 +158,7 @@ impl<'t> Key<'t> {
             if !opens || bytes[start..end].iter().any(|byte| matches!(byte, b'(' | b'=' | b'+' | b'{')) {
                 return None;
             }
-            return Some(Self { name: &text[start..end], start, from, quote, apart });
+            return Some(Self::new(&text[start..end], start, from, quote, apart, keys));
         }
         // Before a sign without quotes there is no new line.
         if bytes[end..sign].contains(&b'\n') {
@@ -138,9 +171,7 @@ impl<'t> Key<'t> {
             _ => start,
         };
         let name = &text[start..end];
-        // No sensitive key has a single letter; hours and minutes have none.
-        name.bytes().filter(|byte| byte.is_ascii_alphabetic() || !byte.is_ascii()).nth(1)?;
-        Some(Self { name, start, from, quote: None, apart })
+        has_letters(name).then(|| Self::new(name, start, from, None, apart, keys))
     }
 
     /// Whether a letter or digit stands before the name, with a space between.
@@ -278,8 +309,7 @@ impl<'t> Key<'t> {
             let named = Named { kind: SecretKind::Credential, is_weak: true, is_head: true };
             is_one.then(|| itself(named))
         };
-        let (named, name) =
-            keys.classify_name(self.name).map(itself).or_else(by_phrase).or_else(by_parameter)?;
+        let (named, name) = self.named.map(itself).or_else(by_phrase).or_else(by_parameter)?;
         if sign.quoted {
             return Some((named, name));
         }
@@ -305,13 +335,12 @@ impl<'t> Key<'t> {
         operator: &Operator,
     ) -> Option<(Named, Range<usize>)> {
         let bytes = text.as_bytes();
+        if operator.is_colon || bytes[operator.start..operator.end].starts_with(b"==") {
+            return None;
+        }
         let value = run_end(bytes, operator.end, |byte| byte == b' ');
-        let compares = bytes[operator.start..operator.end].starts_with(b"==");
-        let is_literal = values::quote(bytes, value).is_some()
-            || [&b"Some(\""[..], b"String::from(\""]
-                .iter()
-                .any(|wrapper| bytes[value..].starts_with(wrapper));
-        if operator.is_colon || compares || !is_literal {
+        let wraps = |wrapper: &[u8]| bytes[value..].starts_with(wrapper);
+        if values::quote(bytes, value).is_none() && !wraps(b"Some(\"") && !wraps(b"String::from(\"") {
             return None;
         }
         let from = text.ceil_char_boundary(self.start.saturating_sub(LONGEST_NAME));
@@ -330,7 +359,7 @@ impl<'t> Key<'t> {
 
 /// Where the name ends, or the quote behind it, that something may follow before white space and the sign; most often nothing does.
 fn before_what_follows(bytes: &[u8], from: usize, end: usize, apart: bool) -> Option<usize> {
-    if bytes[from..end].last().is_some_and(|last| IS_PLAIN[usize::from(*last)]) {
+    if !matches!(bytes[from..end], [.., b']' | b'*' | b'?' | b'}' | b')' | b'>']) {
         return Some(end);
     }
     let mut end = end;
