@@ -5,7 +5,7 @@ mod key;
 
 use std::ops::Range;
 
-use self::key::{Key, Operator, ends_with, names_nothing};
+use self::key::{Glance, Key, Operator, glance};
 use crate::found::Found;
 use crate::judge;
 use crate::keys::{Keys, Named};
@@ -26,22 +26,26 @@ pub(crate) fn find(text: &str, keys: &Keys, reading: Reading, found: &mut Found<
         }
         // A value may end within a sign.
         let Some(operator) = Operator::at(bytes, at).filter(|sign| sign.start >= done) else { continue };
-        if names_nothing(text, done, &operator, keys) {
-            continue;
-        }
-        if let Some(end) = columns::find(text, done, operator.start..operator.end, keys, found) {
-            done = end;
-            continue;
-        }
-        let Some(key) = Key::before(text, done, operator.start) else { continue };
+        let key = match glance(text, done, &operator, keys) {
+            Glance::Nothing => continue,
+            Glance::Plain(key) => key,
+            Glance::Unsure => {
+                if let Some(end) = columns::find(text, done, operator.start..operator.end, keys, found) {
+                    done = end;
+                    continue;
+                }
+                let Some(key) = Key::before(text, done, operator.start, keys) else { continue };
+                key
+            }
+        };
         let sign = key.sign(text, &operator);
         // In a phrase the word is no key of a pair: `secret key: x`.
         let is_of_phrase = operator.is_colon && key.quote.is_none() && key.follows_letter(bytes);
-        if let Some((value, name)) = if is_of_phrase {
-            None
-        } else {
-            pair.value(text, keys, key.name, operator.end, sign, &mut tokens)
-        } {
+        let of_pair = key
+            .holder
+            .filter(|_| !is_of_phrase)
+            .and_then(|holder| pair.value(text, keys, (holder, key.name), operator.end, sign, &mut tokens));
+        if let Some((value, name)) = of_pair {
             done = value.end.max(at);
             found.push_value(value.clone(), key.mark(bytes, &value), name);
             continue;
@@ -112,10 +116,12 @@ fn is_in_descriptor(before: &[u8]) -> bool {
 
 /// Whether what the key names is a short number.
 fn is_number(name: &str) -> bool {
-    let name = name.trim_end_matches(|c: char| c.is_ascii_digit());
-    ["pin", "code", "otp", "cvv", "cvc", "2fa", "nip", "tan"]
-        .iter()
-        .any(|end| ends_with(name, end.as_bytes()))
+    let name = name.trim_end_matches(|c: char| c.is_ascii_digit()).as_bytes();
+    match name.last_chunk().map(|end: &[u8; 3]| end.map(|byte| byte.to_ascii_lowercase())).as_ref() {
+        Some(b"pin" | b"otp" | b"cvv" | b"cvc" | b"2fa" | b"nip" | b"tan") => true,
+        Some(b"ode") => matches!(name, [.., b'c' | b'C', _, _, _]),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

@@ -101,22 +101,47 @@ impl Gate {
 
     /// Whether a name may end with a sensitive one, of a gate for names that are written backwards.
     pub(crate) fn may_end(&self, name: &str) -> bool {
-        if !name.is_ascii() {
-            return true;
-        }
-        let letters = || name.bytes().rev().map(code).filter(|code| *code != 0);
-        let ends_with = |skipped: usize| {
-            let mut ends = letters().skip(skipped);
-            has_four(&self.anywhere, (0..4).fold(0, |four, _| (four << 5) | ends.next().unwrap_or(0)))
-        };
-        // A plural may stand for its singular.
-        ends_with(0) || (letters().next() == Some(code(b's')) && ends_with(1))
+        self.may_end_in(&Ending::of(name))
     }
 
     /// As [`may_end`](Self::may_end), of what ends with this word: a short one does not say it.
     pub(crate) fn may_end_with(&self, word: &str) -> bool {
-        let is_short = || word.bytes().filter(|byte| code(*byte) != 0).nth(4).is_none();
-        self.may_end(word) || is_short()
+        let ending = Ending::of(word);
+        ending.is_whole() || self.may_end_in(&ending)
+    }
+
+    fn may_end_in(&self, Ending { letters, is_ascii, .. }: &Ending) -> bool {
+        let [last, two, three, four, five] = *letters;
+        let is_one = |letters: [u32; 4]| {
+            has_four(&self.anywhere, letters.into_iter().fold(0, |four, letter| (four << 5) | letter))
+        };
+        // A plural may stand for its singular.
+        !is_ascii
+            || is_one([last, two, three, four])
+            || (last == code(b's') && is_one([two, three, four, five]))
+    }
+}
+
+/// The last letters of a name, as far as there are so many, the last one first.
+struct Ending {
+    letters: [u32; 5],
+    len: usize,
+    is_ascii: bool,
+}
+
+impl Ending {
+    fn of(name: &str) -> Self {
+        let (mut letters, mut len) = ([0; 5], 0);
+        for letter in name.bytes().rev().map(code).filter(|letter| *letter != 0).take(letters.len()) {
+            letters[len] = letter;
+            len += 1;
+        }
+        Self { letters, len, is_ascii: name.is_ascii() }
+    }
+
+    /// Whether the name has no more letters.
+    fn is_whole(&self) -> bool {
+        self.len < self.letters.len()
     }
 }
 

@@ -12,8 +12,9 @@ use crate::values::{next_line, token_end};
 /// As much of a line says whether it is one.
 const NEAR: usize = 120;
 
-/// The value of a header: after the name of a scheme what follows it, otherwise the rest of the line.
-pub(crate) fn value(text: &str, start: usize, named: Named) -> Option<Range<usize>> {
+/// The value of a header, of which the first word ends at `token`: after the name of a scheme what follows it, otherwise the rest of
+/// the line.
+pub(crate) fn value(text: &str, start: usize, token: usize, named: Named) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
     // Only as much of the line is read as says whether it is one.
     let near = &bytes[..text.floor_char_boundary(start + NEAR)];
@@ -52,7 +53,6 @@ pub(crate) fn value(text: &str, start: usize, named: Named) -> Option<Range<usiz
             bytes[word_end..end].trim_ascii().is_empty() && judge::looks_secret(&text[folded..token]);
         return is_value.then_some(start..token);
     } else {
-        let token = token_end(bytes, start);
         let is_pair = text[start..token].contains('=');
         if !is_pair && is_prose(start, token) {
             return None;

@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use memchr::memchr2_iter;
 use serde::de::IgnoredAny;
 
 use crate::fold::Folded;
 use crate::marker;
+use crate::places::places;
 
 /// Whether a text may be JSON, as far as its beginning says.
 #[inline]
@@ -43,7 +43,7 @@ pub(crate) struct Literal {
 pub(crate) fn literals(text: &str) -> Vec<Literal> {
     let bytes = text.as_bytes();
     let (mut literals, mut open, mut has_escapes, mut escaped_until) = (Vec::new(), None, false, 0);
-    for at in memchr2_iter(b'"', b'\\', bytes) {
+    for at in places(bytes, |byte| (byte == b'"') | (byte == b'\\') | (byte == b'|')) {
         if at < escaped_until {
             continue;
         }
@@ -52,13 +52,13 @@ pub(crate) fn literals(text: &str) -> Vec<Literal> {
                 has_escapes = true;
                 escaped_until = at + 2;
             }
+            // A table has lines, and this may be one.
+            (b'|', _) => has_escapes = true,
             (_, None) => {
                 open = Some(at + 1);
                 has_escapes = false;
             }
             (_, Some(start)) => {
-                // A table has lines, and this may be one.
-                let has_escapes = has_escapes || text[start..at].contains('|');
                 literals.push(Literal { inner: start..at, has_escapes });
                 open = None;
             }

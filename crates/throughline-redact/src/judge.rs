@@ -40,6 +40,7 @@ pub(crate) fn is_placeholder(value: &str) -> bool {
                 .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b' ' | b':'))
     };
     match bytes {
+        [b'0'..=b'9' | b'A'..=b'W' | b'Y' | b'Z' | b'a'..=b'w' | b'y' | b'z', ..] => false,
         [b'$', b'{', ..] | [b'$', b'(', .., b')'] | [b'{', b'{', ..] | [b'#', b'{', .., b'}'] => true,
         [b'{', name @ .., b'}'] => {
             name.is_empty() || (is_name(name) && !has_digit(value) && !value.contains(' '))
@@ -145,52 +146,70 @@ pub(crate) fn is_expression(token: &str, rest: &str) -> bool {
     let bytes = token.as_bytes();
     let name = run_end(bytes, 0, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'$'));
     let after = &bytes[name..];
-    let is_path =
-        token.contains("::") || (name > 0 && matches!(after, [b'(' | b'[', ..] | [b'?' | b'!', b'.', ..]));
-    let is_type = matches!(
-        after,
-        [b'<', ..] | [b'[', b']', ..] | [b'!'] | [b'!', b'[' | b'(' | b'{' | b')', ..] | [b'?']
-    ) && name > 0
-        && !has_digit(token);
-    let is_negated = matches!(bytes, [b'!', b'a'..=b'z', ..]) && token.contains('.') && is_word(&token[1..]);
+    let is_path = || {
+        after.windows(2).any(|two| two == b"::")
+            || (name > 0 && matches!(after, [b'(' | b'[', ..] | [b'?' | b'!', b'.', ..]))
+    };
+    let is_type = || {
+        let is_one = matches!(
+            after,
+            [b'<', ..] | [b'[', b']', ..] | [b'!'] | [b'!', b'[' | b'(' | b'{' | b')', ..] | [b'?']
+        );
+        is_one && name > 0 && !has_digit(token)
+    };
+    let is_negated =
+        || matches!(bytes, [b'!', b'a'..=b'z', ..]) && token.contains('.') && is_word(&token[1..]);
     let is_reference = matches!(bytes, [b'&' | b'*', b'A'..=b'Z' | b'a'..=b'z' | b'\'' | b'_' | b'(', ..] | [b'(', ..] | [b'[', ..]);
-    let is_object = [
-        "self.",
-        "this.",
-        "args.",
-        "req.",
-        "request.",
-        "process.env",
-        "os.",
-        "config.",
-        "ctx.",
-        "params.",
-        "options.",
-        "opts.",
-        "props.",
-        "window.",
-        "document.",
-    ]
-    .iter()
-    .any(|object| token.starts_with(object));
-    // What stands in the next line is another statement.
-    let follows = rest.trim_start_matches([' ', '\t']);
-    let is_next = |signs: &[&str]| signs.iter().any(|sign| follows.starts_with(sign));
-    let goes_on = (rest.starts_with('<') && is_word(token))
-        || is_next(&GOES_ON)
-        || (is_next(&MAY_GO_ON) && !looks_secret(token));
+    let goes_on = || {
+        // What stands in the next line is another statement.
+        let follows = rest.trim_start_matches([' ', '\t']);
+        let first = follows.as_bytes().first();
+        let is_next = |signs: &[&str]| {
+            signs.iter().any(|sign| sign.as_bytes().first() == first && follows.starts_with(sign))
+        };
+        (rest.starts_with('<') && is_word(token))
+            || is_next(&GOES_ON)
+            || (is_next(&MAY_GO_ON) && !looks_secret(token))
+    };
     // `1u64`
-    let number = run_end(bytes, 0, |byte| byte.is_ascii_digit());
-    let is_number = number > 0 && is_type_name(&token[number..]) && number < bytes.len();
-    is_path
-        || is_number
-        || is_type
-        || is_negated
-        || is_reference
-        || is_object
-        || goes_on
+    let is_number = || {
+        let number = run_end(bytes, 0, |byte| byte.is_ascii_digit());
+        number > 0 && number < bytes.len() && is_type_name(&token[number..])
+    };
+    is_reference
+        || is_path()
+        || is_type()
+        || is_negated()
+        || is_object(token)
+        || goes_on()
+        || is_number()
         || is_type_name(token)
         || is_identity(token)
+}
+
+/// Whether it is a field of what programs have at hand: `self.token`, `process.env.TOKEN`.
+fn is_object(token: &str) -> bool {
+    match token.split_once('.') {
+        Some(("process", field)) => field.starts_with("env"),
+        Some((object, _)) => matches!(
+            object,
+            "self"
+                | "this"
+                | "args"
+                | "req"
+                | "request"
+                | "os"
+                | "config"
+                | "ctx"
+                | "params"
+                | "options"
+                | "opts"
+                | "props"
+                | "window"
+                | "document"
+        ),
+        None => false,
+    }
 }
 
 /// Whether it names an object or a part of a program, as logs do: `Token{d77d13f`, `android.os.BinderProxy@d13affa`,

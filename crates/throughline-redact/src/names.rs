@@ -132,6 +132,8 @@ struct Words {
     words: FxHashSet<&'static [u8]>,
     /// How long those are that start with a letter, a bit for each length: most words are on no list, and this says so at once.
     lengths: [u32; LETTERS],
+    /// With which letters they end, for the last one a bit for each before it: most names end otherwise.
+    ends: [u32; LETTERS],
 }
 
 /// As many first letters are told apart.
@@ -140,15 +142,32 @@ const LETTERS: usize = 32;
 impl Words {
     fn add(&mut self, word: &'static [u8]) {
         if let Some(first) = word.first() {
-            self.lengths[usize::from(*first) % LETTERS] |= length(word);
+            self.lengths[place(*first)] |= length(word);
             self.words.insert(word);
+        }
+        if let [.., before, last] = word {
+            self.ends[place(*last)] |= 1 << place(*before);
         }
     }
 
     fn has(&self, word: &[u8]) -> bool {
-        let of_first = |first: &u8| self.lengths[usize::from(*first) % LETTERS];
-        word.first().is_some_and(|first| of_first(first) & length(word) != 0) && self.words.contains(word)
+        self.may_have(word) && self.words.contains(word)
     }
+
+    /// Whether a word may be among them, in any case.
+    fn may_have(&self, word: &[u8]) -> bool {
+        word.first().is_some_and(|first| self.lengths[place(*first)] & length(word) != 0)
+    }
+
+    /// Whether a name may end with one of them that has two letters or more, in any case.
+    fn may_end(&self, name: &[u8]) -> bool {
+        matches!(name, [.., before, last] if self.ends[place(*last)] & (1 << place(*before)) != 0)
+    }
+}
+
+/// The place of a letter, which is the same in any case.
+fn place(letter: u8) -> usize {
+    usize::from(letter) % LETTERS
 }
 
 /// A bit for the length of a word.
@@ -170,9 +189,23 @@ impl Lists {
         self.0[list as usize].words.iter().any(|word| is_it(word))
     }
 
+    /// Whether a name ends with a word of a list, in any case.
+    pub(crate) fn end(&self, list: List, name: &str) -> bool {
+        let words = &self.0[list as usize];
+        let ends = |word: &&[u8]| {
+            let from = name.len().checked_sub(word.len());
+            from.and_then(|from| name.as_bytes().get(from..))
+                .is_some_and(|end| end.eq_ignore_ascii_case(word))
+        };
+        words.may_end(name.as_bytes()) && words.words.iter().any(ends)
+    }
+
     /// Whether a word is on a list in any case.
     pub(crate) fn has_in_any_case(&self, list: List, word: &str) -> bool {
         const LONGEST: usize = 16;
+        if !self.0[list as usize].may_have(word.as_bytes()) {
+            return false;
+        }
         let mut lower = [0; LONGEST];
         // All of them are ASCII.
         match lower.get_mut(..word.len()).filter(|_| word.is_ascii()) {

@@ -42,13 +42,12 @@ impl Pair {
         &mut self,
         text: &str,
         keys: &Keys,
-        key: &str,
+        (holder, key): (Holder, &str),
         after: usize,
         sign: Sign,
         tokens: &mut Tokens,
     ) -> Option<(Range<usize>, Range<usize>)> {
         let bytes = text.as_bytes();
-        let holder = Holder::of(key)?;
         if holder == Holder::Name {
             let start = run_end(bytes, after, |byte| matches!(byte, b' ' | b'\t'));
             let quoted = values::quote(bytes, start).is_some();

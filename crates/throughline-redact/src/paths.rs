@@ -12,6 +12,7 @@ use crate::marker;
 use crate::names::{self, List};
 use crate::prefilter::is_uuid;
 use crate::tokens::run_end;
+use crate::values::of_bytes;
 
 /// The least that a secret in a path has.
 const LEAST: usize = 12;
@@ -22,21 +23,22 @@ pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
     let mut segment = 0;
     for slash in memchr_iter(b'/', bytes) {
         let before = std::mem::replace(&mut segment, slash + 1);
-        // Most segments are shorter, and that is seen at two of their bytes.
+        // Most segments are shorter, and that is seen at a few of their bytes.
         let is_long_to = |ahead: usize| bytes.get(slash + ahead).is_some_and(|byte| is_in_segment(*byte));
-        let may_be_long = is_long_to(LEAST / 2) & is_long_to(LEAST);
-        if !may_be_long {
+        let may_be_long = is_long_to(LEAST) && is_long_to(LEAST / 2) && is_long_to(LEAST / 4);
+        if !may_be_long || !(3..=40).contains(&(slash - before)) {
             continue;
         }
         let end = run_end(&bytes[..bytes.len().min(slash + 512)], slash + 1, is_in_segment);
-        let name = text.get(before..slash).filter(|name| (3..=40).contains(&name.len()));
-        let (Some(name), true) = (name, end - slash > LEAST) else { continue };
-        let is_sign = |c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_';
-        let name = name.rsplit(is_sign).next().unwrap_or(name);
+        if end - slash <= LEAST {
+            continue;
+        }
+        let is_sign = |byte: &u8| !byte.is_ascii_alphanumeric() && !matches!(byte, b'-' | b'_');
+        let name = bytes[before..slash].iter().rposition(is_sign).map_or(before, |sign| before + sign + 1);
         let value = &bytes[slash + 1..end];
-        let is_secret = looks_random(value) && !is_uuid(value) && !value.contains(&b'.');
-        if is_secret && tells(name, keys) {
-            found.push_value(slash + 1..end, marker::REDACTED, slash - name.len()..slash);
+        let is_secret = || looks_random(value) && !is_uuid(value) && !value.contains(&b'.');
+        if tells(&text[name..slash], keys) && is_secret() {
+            found.push_value(slash + 1..end, marker::REDACTED, name..slash);
         }
     }
 }
@@ -73,18 +75,27 @@ fn is_secret_of(parameter: &str, before: &str, segment: &str, keys: &Keys) -> bo
 }
 
 fn tells(name: &str, keys: &Keys) -> bool {
-    let lower = name.to_ascii_lowercase();
-    let last = lower.rsplit(['-', '_']).next().unwrap_or(&lower);
-    names::table().lists.has(List::Segments, last.as_bytes())
-        || names::table().lists.has(List::Segments, lower.as_bytes())
+    let last = name.rsplit(['-', '_']).next().unwrap_or(name);
+    names::table().lists.has_in_any_case(List::Segments, last)
+        || names::table().lists.has_in_any_case(List::Segments, name)
         || keys
             .classify_name(name)
             .is_some_and(|named| named.kind.is_credential() && named.is_head && !named.is_weak)
 }
 
 fn is_in_segment(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~' | b'=' | b'.' | b'%')
+    IN_SEGMENT[usize::from(byte)]
 }
+
+const IN_SEGMENT: [bool; 256] = {
+    let mut in_segment = of_bytes(b"-_~=.%");
+    let mut byte = 0;
+    while byte < 256 {
+        in_segment[byte] |= (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    in_segment
+};
 
 #[cfg(test)]
 mod tests {

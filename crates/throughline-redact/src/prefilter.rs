@@ -178,7 +178,7 @@ impl Prefilter {
             found |= of_signs(bytes, any);
         }
         // Of the other commands with a secret, some begin a line, and one is the address of a database.
-        let begins = any & SPACE != 0
+        let begins = any & !found & SPACE != 0
             && if any & NEW_LINE == 0 {
                 begins_text(bytes)
             } else {

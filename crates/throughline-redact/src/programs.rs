@@ -61,7 +61,6 @@ const COMMANDS: &[(&str, Command)] = &[
     ("wget ", Command::User),
     ("mariadb", Command::Attached),
     ("mysql", Command::Attached),
-    ("7z ", Command::Attached),
     ("az login ", Command::Apart(&["-p"])),
     ("gh secret set ", Command::Apart(&["--body", "-b"])),
     ("ldapadd ", Command::Apart(&["-w"])),
@@ -96,6 +95,9 @@ const COMMANDS: &[(&str, Command)] = &[
     ("env ", Command::Set),
 ];
 
+/// Looked for apart: of texts with four bytes or more the searcher sees at a glance where none is.
+const SHORT: (&str, Command) = ("7z ", Command::Attached);
+
 impl Command {
     /// Whether people write it in capitals, too: a searcher takes no more than 64 texts.
     fn has_capitals(self) -> bool {
@@ -122,29 +124,40 @@ static SEARCHER: LazyLock<Option<Commands>> = LazyLock::new(|| {
     builder.map(|searcher| Commands { searcher, commands })
 });
 
+/// Where commands are, in order.
+fn commands_in(text: &str) -> impl Iterator<Item = (Range<usize>, Command)> {
+    let (name, command) = SHORT;
+    let short = memmem::find_iter(text.as_bytes(), name).map(move |at| (at..at + name.len(), command));
+    let long = SEARCHER.iter().flat_map(|Commands { searcher, commands }| {
+        searcher.find_iter(text).map(|hit| (hit.range(), commands[hit.pattern().as_usize()]))
+    });
+    let (mut short, mut long) = (short.peekable(), long.peekable());
+    let start = |hit: Option<&(Range<usize>, Command)>| hit.map_or(usize::MAX, |(hit, _)| hit.start);
+    std::iter::from_fn(
+        move || {
+            if start(short.peek()) < start(long.peek()) { short.next() } else { long.next() }
+        },
+    )
+}
+
 /// Finds the secrets of commands.
 pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
-    let Some(Commands { searcher, commands }) = &*SEARCHER else { return };
     let mut done = 0;
-    for hit in searcher.find_iter(text) {
-        if hit.start() < done {
+    for (hit, command) in commands_in(text) {
+        if hit.start < done || follows_word(text.as_bytes(), hit.start) {
             continue;
         }
         let reader = Reader { text, keys };
-        let command = commands[hit.pattern().as_usize()];
-        if follows_word(text.as_bytes(), hit.start()) {
-            continue;
-        }
         // What was read is not read again for the next command.
         done = match command {
             Command::User => {
-                reader.flags(hit.end(), &["-u", "--user", "--proxy-user", "-U", "-a"], Follows::Pair, found);
-                reader.line(hit.end())
+                reader.flags(hit.end, &["-u", "--user", "--proxy-user", "-U", "-a"], Follows::Pair, found);
+                reader.line(hit.end)
             }
             Command::Attached => {
                 // `mysqldump`, `mariadb-admin`, but `mysql://` is none.
                 let is_in_name = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
-                let end = run_end(text.as_bytes(), hit.end(), is_in_name);
+                let end = run_end(text.as_bytes(), hit.end, is_in_name);
                 if text.as_bytes().get(end) == Some(&b' ') {
                     reader.flags(end, &["-p"], Follows::Attached, found);
                     reader.line(end)
@@ -153,22 +166,22 @@ pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
                 }
             }
             Command::Apart(flags) => {
-                reader.flags(hit.end(), flags, Follows::Apart, found);
-                reader.line(hit.end())
+                reader.flags(hit.end, flags, Follows::Apart, found);
+                reader.line(hit.end)
             }
-            Command::Insert if reader.inserts(hit.start()) => reader.insert(hit.end(), found),
-            Command::Insert => hit.end(),
-            Command::Thin => reader.thin(hit.end(), found),
+            Command::Insert if reader.inserts(hit.start) => reader.insert(hit.end, found),
+            Command::Insert => hit.end,
+            Command::Thin => reader.thin(hit.end, found),
             other => {
                 match other {
-                    Command::Identified => reader.identified(hit.start(), hit.end(), found),
-                    Command::Netrc => reader.netrc(hit.end(), found),
-                    Command::Set => reader.set(hit.start(), hit.end(), found),
-                    Command::Setting => reader.setting(hit.start(), hit.end(), found),
-                    Command::Dsn => reader.dsn(hit.start(), found),
-                    _ => reader.quoted(hit.start(), hit.end(), found),
+                    Command::Identified => reader.identified(hit.start, hit.end, found),
+                    Command::Netrc => reader.netrc(hit.end, found),
+                    Command::Set => reader.set(hit.start, hit.end, found),
+                    Command::Setting => reader.setting(hit.start, hit.end, found),
+                    Command::Dsn => reader.dsn(hit.start, found),
+                    _ => reader.quoted(hit.start, hit.end, found),
                 }
-                hit.end()
+                hit.end
             }
         };
     }

@@ -1,5 +1,6 @@
 //! How far the value of a sensitive key extends in text.
 
+mod brackets;
 mod lines;
 mod tokens;
 
@@ -80,9 +81,11 @@ pub(crate) fn extent(
     };
     let mut start = after_yaml_marks(bytes, run_end(bytes, after, is_blank), sign);
     // The line is continued, or what the key stands in is set in bold: `**password:** x`.
-    for joint in [&b"\\\n"[..], b"\\\r\n", b"** "] {
-        if bytes[start..].starts_with(joint) {
-            start = run_end(bytes, start + joint.len(), |byte| matches!(byte, b' ' | b'\t'));
+    if matches!(bytes.get(start), Some(b'\\' | b'*')) {
+        for joint in [&b"\\\n"[..], b"\\\r\n", b"** "] {
+            if bytes[start..].starts_with(joint) {
+                start = run_end(bytes, start + joint.len(), |byte| matches!(byte, b' ' | b'\t'));
+            }
         }
     }
     start = after_prefix(bytes, start);
@@ -90,7 +93,7 @@ pub(crate) fn extent(
     let value = match bytes.get(start)? {
         b'"' | b'\'' | b'`' | b'\\' if is_quote => quoted(bytes, start)?,
         b'[' | b'{' | b'(' if named.is_weak => return None,
-        b'[' | b'{' | b'(' => in_brackets(text, start, named, sign)?,
+        b'[' | b'{' | b'(' => in_brackets(text, start, named, sign, tokens)?,
         b'\r' | b'\n' if sign.colon => list(text, start).or_else(|| line_below(text, start))?,
         b'|' | b'>' if sign.colon => block(bytes, start)?,
         _ => bare(text, start, named, sign, tokens)?,
@@ -209,7 +212,13 @@ pub(crate) fn quoted(bytes: &[u8], start: usize) -> Option<Range<usize>> {
 }
 
 /// What is in brackets: all of it under a quoted key, as in JSON, and otherwise only what is no code.
-fn in_brackets(text: &str, start: usize, named: Named, sign: Sign) -> Option<Range<usize>> {
+fn in_brackets(
+    text: &str,
+    start: usize,
+    named: Named,
+    sign: Sign,
+    tokens: &mut Tokens,
+) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
     if sign.sectioned && bytes[start] == b'{' {
         return braced(bytes, start);
@@ -223,7 +232,7 @@ fn in_brackets(text: &str, start: usize, named: Named, sign: Sign) -> Option<Ran
     if limit < bytes.len() && memchr3(b']', b'}', b')', &bytes[start..limit]).is_none() {
         return None;
     }
-    let value = bracketed(&bytes[..limit], start);
+    let value = tokens.brackets.from(bytes, start, limit);
     let whole = &text[value.clone()];
     let closes = value.end < limit || whole.ends_with([']', '}', ')']);
     if !closes && limit < bytes.len() {
@@ -336,17 +345,22 @@ fn bare(text: &str, start: usize, named: Named, sign: Sign, tokens: &mut Tokens)
         return Some(value);
     }
     // A wrapper, as `Debug` writes it: `Some("hunter 2")`, or a constructor: `String::from("hunter 2")`.
-    let path_end = run_end(bytes, start, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':'));
-    let constructs = [&b"::from"[..], b"::new"].iter().any(|end| bytes[start..path_end].ends_with(end));
-    if constructs && bytes[start].is_ascii_uppercase() && bytes[path_end..].starts_with(b"(\"") {
-        return wrapped(text, start, path_end, named);
-    }
-    let name_end = run_end(bytes, start, |byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if name_end > start && matches!(bytes.get(name_end), Some(b'(' | b' ')) {
+    if bytes[start].is_ascii_uppercase() {
+        let name_end = run_end(bytes, start, |byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if bytes.get(name_end) == Some(&b':') {
+            let is_in_path = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':');
+            let path_end = run_end(bytes, name_end, is_in_path);
+            let path = &bytes[start..path_end];
+            if (path.ends_with(b"::from") || path.ends_with(b"::new"))
+                && bytes[path_end..].starts_with(b"(\"")
+            {
+                return wrapped(text, start, path_end, named, tokens);
+            }
+        }
         let open = run_end(bytes, name_end, |byte| byte == b' ');
-        let is_wrapper = bytes[start].is_ascii_uppercase();
-        if is_wrapper && matches!(bytes.get(open), Some(b'(' | b'{')) {
-            return wrapped(text, start, open, named);
+        let is_bracket = |byte: &u8| *byte == b'(' || (*byte == b'{' && open > name_end);
+        if bytes.get(open).is_some_and(is_bracket) {
+            return wrapped(text, start, open, named, tokens);
         }
     }
     let token = tokens.end(bytes, start);
@@ -382,7 +396,7 @@ fn bare(text: &str, start: usize, named: Named, sign: Sign, tokens: &mut Tokens)
 }
 
 /// `Some("hunter 2")`, `Secret { inner: "hunter 2" }`: only what has something quoted in it, or is a number.
-fn wrapped(text: &str, start: usize, open: usize, named: Named) -> Option<Range<usize>> {
+fn wrapped(text: &str, start: usize, open: usize, named: Named, tokens: &mut Tokens) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
     let digits = run_end(bytes, open + 1, |byte| byte.is_ascii_digit());
     if digits - open > 4 && bytes.get(digits) == Some(&b')') {
@@ -390,9 +404,9 @@ fn wrapped(text: &str, start: usize, open: usize, named: Named) -> Option<Range<
         return is_secret.then_some(start..digits + 1);
     }
     // To look for a quote takes less than to look for the bracket that closes, and most have none.
-    let near = &bytes[..text.floor_char_boundary(open + LONGEST_BRACKET)];
-    memchr(b'"', &near[open..])?;
-    let inner = bracketed(near, open);
+    let limit = text.floor_char_boundary(open + LONGEST_BRACKET);
+    memchr(b'"', &bytes[open..limit])?;
+    let inner = tokens.brackets.from(bytes, open, limit);
     let whole = &text[inner.clone()];
     (whole.contains('"') && !names_only(whole, named)).then_some(start..inner.end)
 }
@@ -431,7 +445,7 @@ fn in_prose(text: &str, start: usize, token: usize, named: Named) -> Option<Rang
     let word = &text[start..token];
     let follows = &rest[word.len()..rest.floor_char_boundary(word.len() + 8)];
     if named.kind == SecretKind::Header {
-        return headers::value(text, start, named).filter(|_| !judge::is_declaration(word, follows));
+        return headers::value(text, start, token, named).filter(|_| !judge::is_declaration(word, follows));
     }
     if judge::is_expression(word, follows) {
         return None;
@@ -475,7 +489,7 @@ fn after_colon(text: &str, start: usize, token: usize, named: Named, sign: Sign)
         return Some(start..end.max(token.min(end)));
     }
     if named.kind == SecretKind::Header {
-        return headers::value(text, start, named);
+        return headers::value(text, start, token, named);
     }
     // `auth:8080` is a host and its port, `token:refresh` the name of an event.
     let is_number = word.bytes().all(|byte| byte.is_ascii_digit());

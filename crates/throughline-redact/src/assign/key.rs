@@ -57,30 +57,41 @@ impl Operator {
     }
 }
 
-/// Whether a sign follows a plain name that says nothing, as most do: a cheap look, before a key is taken apart with all that may
-/// be around it. What is not sure is left to [`Key`].
-pub(super) fn names_nothing(text: &str, from: usize, operator: &Operator, keys: &Keys) -> bool {
+/// What a glance at what stands before a sign says.
+pub(super) enum Glance<'t> {
+    /// A plain name that says nothing, as most do.
+    Nothing,
+    /// A plain name, with nothing around it.
+    Plain(Key<'t>),
+    /// Something else, or nobody knows: it is left to [`Key::before`], which takes apart all that may be around a key.
+    Unsure,
+}
+
+/// Looks at what stands before a sign.
+pub(super) fn glance<'t>(text: &'t str, from: usize, operator: &Operator, keys: &Keys) -> Glance<'t> {
     let bytes = text.as_bytes();
-    let apart = usize::from(bytes[from..operator.start].last() == Some(&b' '));
-    let end = operator.start - apart;
+    let apart = bytes[from..operator.start].last() == Some(&b' ');
+    let end = operator.start - usize::from(apart);
     let near = &bytes[from.max(end.saturating_sub(LONGEST_NAME))..end];
     let len = near.iter().rev().take_while(|byte| IS_PLAIN[usize::from(**byte)]).count();
     let start = end - len;
     let before = (start > from).then(|| bytes[start - 1]);
     if len == LONGEST_NAME || before.is_some_and(is_in_name) {
-        return false;
+        return Glance::Unsure;
     }
     if len < 2 {
         // No sensitive key has a single letter, and what may be behind a key is one of these.
         let last = near.last().copied().unwrap_or(b' ');
-        return !matches!(last, b'"' | b'\'' | b'`' | b']' | b'*' | b'?' | b'}' | b')' | b'>')
-            && !last.is_ascii_whitespace();
+        let may_be_behind = matches!(last, b'"' | b'\'' | b'`' | b']' | b'*' | b'?' | b'}' | b')' | b'>')
+            || last.is_ascii_whitespace();
+        return if may_be_behind { Glance::Unsure } else { Glance::Nothing };
     }
     let name = &text[start..end];
     // Hours and minutes have no letters.
     if bytes[end - 1].is_ascii_digit() && name.bytes().all(|byte| byte.is_ascii_digit()) {
-        return true;
+        return Glance::Nothing;
     }
+    let key = Key::new(name, start, from, None, apart, keys);
     let is_parameter = matches!(before, Some(b'?' | b'&' | b'#'));
     // `password: Option<String> = "x"`
     let may_declare = || {
@@ -88,8 +99,14 @@ pub(super) fn names_nothing(text: &str, from: usize, operator: &Operator, keys: 
         !operator.is_colon && matches!(bytes.get(value()), Some(b'"' | b'\'' | b'`' | b'\\' | b'S'))
     };
     let may_end_phrase = || operator.is_colon && before == Some(b' ') && keys.may_end_phrase(name);
-    let says_something = || Holder::of(name).is_some() || keys.classify_name(name).is_some();
-    !(is_parameter || may_declare() || says_something() || may_end_phrase())
+    let says_something = key.holder.is_some() || key.named.is_some();
+    let may_tell = is_parameter || says_something || may_declare() || may_end_phrase();
+    if may_tell && has_letters(name) { Glance::Plain(key) } else { Glance::Nothing }
+}
+
+/// Whether there is more than one letter in a name: no sensitive key has fewer.
+fn has_letters(name: &str) -> bool {
+    name.bytes().filter(|byte| byte.is_ascii_alphabetic() || !byte.is_ascii()).nth(1).is_some()
 }
 
 /// What stands before the sign.
@@ -103,51 +120,31 @@ pub(super) struct Key<'t> {
     pub(super) quote: Option<&'t str>,
     /// Whether white space stands between it and the sign.
     pub(super) apart: bool,
+    /// What part of a pair it holds.
+    pub(super) holder: Option<Holder>,
+    /// What the name says, if it is sensitive.
+    named: Option<Named>,
 }
 
 impl<'t> Key<'t> {
-    pub(super) fn before(text: &'t str, from: usize, sign: usize) -> Option<Self> {
+    fn new(
+        name: &'t str,
+        start: usize,
+        from: usize,
+        quote: Option<&'t str>,
+        apart: bool,
+        keys: &Keys,
+    ) -> Self {
+        let (holder, named) = (Holder::of(name), keys.classify_name(name));
+        Self { name, start, from, quote, apart, holder, named }
+    }
+
+    pub(super) fn before(text: &'t str, from: usize, sign: usize, keys: &Keys) -> Option<Self> {
         let bytes = text.as_bytes();
         let is_space = |byte: &&u8| byte.is_ascii_whitespace();
         let space = bytes[from..sign].iter().rev().take(ALIGNED).take_while(is_space).count();
-        let mut end = sign - space;
         let apart = space > 0;
-        // data['password'] = …
-        // `["password":protected]=>`, as PHP prints a field.
-        let visibility = [&b"\":protected]"[..], b"\":private]"]
-            .into_iter()
-            .find(|end_of| bytes[from..end].ends_with(end_of));
-        end -= visibility.map_or(0, |visibility| visibility.len() - 1);
-        if let [.., b'"' | b'\'', b']'] = &bytes[from..end] {
-            end -= 1;
-        }
-        // The type of a declaration: `password: Option<String> = "x"`.
-        // **password**: x
-        if let [.., b'*', b'*'] = &bytes[from..end] {
-            end -= 2;
-        }
-        // var password: String? = "x"
-        if let [.., b'?'] = &bytes[from..end] {
-            end -= 1;
-        }
-        // public string Password { get; set; } = "x"
-        if bytes[from..end].ends_with(b"; }") {
-            let earliest = from.max(end.saturating_sub(ALIGNED));
-            end = earliest + bytes[earliest..end].iter().rposition(|byte| *byte == b'{')?;
-            end -= usize::from(bytes[from..end].ends_with(b" "));
-        }
-        // DECLARE @password varchar(20) = 'x'
-        if apart
-            && let [.., digit, b')'] = bytes[from..end]
-            && digit.is_ascii_digit()
-        {
-            let earliest = from.max(end.saturating_sub("(4000)".len()));
-            end = earliest + bytes[earliest..end].iter().rposition(|byte| *byte == b'(')?;
-        }
-        if let [.., b'>'] = &bytes[from..end] {
-            let earliest = from.max(end.saturating_sub(ALIGNED));
-            end = earliest + bytes[earliest..end].iter().position(|byte| *byte == b'<')?;
-        }
+        let mut end = before_what_follows(bytes, from, sign - space, apart)?;
         if let [.., b'"' | b'\'' | b'`'] = &bytes[from..end] {
             let quote_end = end;
             end -= 1;
@@ -161,7 +158,7 @@ impl<'t> Key<'t> {
             if !opens || bytes[start..end].iter().any(|byte| matches!(byte, b'(' | b'=' | b'+' | b'{')) {
                 return None;
             }
-            return Some(Self { name: &text[start..end], start, from, quote, apart });
+            return Some(Self::new(&text[start..end], start, from, quote, apart, keys));
         }
         // Before a sign without quotes there is no new line.
         if bytes[end..sign].contains(&b'\n') {
@@ -169,14 +166,12 @@ impl<'t> Key<'t> {
         }
         let start = back_while(text, from, end, is_in_name);
         // `map[password:x7 user:ada]`
-        let start = match text[start..end].rfind(['[', ']']).map(|at| start + at) {
-            Some(at) if bytes[at] == b'[' => at + 1,
+        let start = match bytes[start..end].iter().rposition(|byte| matches!(byte, b'[' | b']')) {
+            Some(at) if bytes[start + at] == b'[' => start + at + 1,
             _ => start,
         };
         let name = &text[start..end];
-        // No sensitive key has a single letter; hours and minutes have none.
-        name.bytes().filter(|byte| byte.is_ascii_alphabetic() || !byte.is_ascii()).nth(1)?;
-        Some(Self { name, start, from, quote: None, apart })
+        has_letters(name).then(|| Self::new(name, start, from, None, apart, keys))
     }
 
     /// Whether a letter or digit stands before the name, with a space between.
@@ -314,8 +309,7 @@ impl<'t> Key<'t> {
             let named = Named { kind: SecretKind::Credential, is_weak: true, is_head: true };
             is_one.then(|| itself(named))
         };
-        let (named, name) =
-            keys.classify_name(self.name).map(itself).or_else(by_phrase).or_else(by_parameter)?;
+        let (named, name) = self.named.map(itself).or_else(by_phrase).or_else(by_parameter)?;
         if sign.quoted {
             return Some((named, name));
         }
@@ -329,9 +323,7 @@ impl<'t> Key<'t> {
         }
         let is_named = named.is_head || is_setting || sign.parameter;
         // `PasswordResetError: connection refused` names an error, not a password.
-        let is_outcome = sign.is_prose()
-            && self.name.ends_with(|c: char| c.is_ascii_alphabetic())
-            && names::table().lists.any(List::Outcomes, |end| ends_with(self.name, end));
+        let is_outcome = sign.is_prose() && names::table().lists.end(List::Outcomes, self.name);
         (is_named && !is_label && !is_outcome).then_some((named, name))
     }
 
@@ -343,13 +335,12 @@ impl<'t> Key<'t> {
         operator: &Operator,
     ) -> Option<(Named, Range<usize>)> {
         let bytes = text.as_bytes();
+        if operator.is_colon || bytes[operator.start..operator.end].starts_with(b"==") {
+            return None;
+        }
         let value = run_end(bytes, operator.end, |byte| byte == b' ');
-        let compares = bytes[operator.start..operator.end].starts_with(b"==");
-        let is_literal = values::quote(bytes, value).is_some()
-            || [&b"Some(\""[..], b"String::from(\""]
-                .iter()
-                .any(|wrapper| bytes[value..].starts_with(wrapper));
-        if operator.is_colon || compares || !is_literal {
+        let wraps = |wrapper: &[u8]| bytes[value..].starts_with(wrapper);
+        if values::quote(bytes, value).is_none() && !wraps(b"Some(\"") && !wraps(b"String::from(\"") {
             return None;
         }
         let from = text.ceil_char_boundary(self.start.saturating_sub(LONGEST_NAME));
@@ -366,15 +357,48 @@ impl<'t> Key<'t> {
     }
 }
 
-/// Whether a name ends like this, in any case. Most do not, which their last letter says.
-#[inline]
-pub(super) fn ends_with(name: &str, end: &[u8]) -> bool {
-    let last = |bytes: &[u8]| bytes.last().map(u8::to_ascii_lowercase);
-    if last(name.as_bytes()) != last(end) {
-        return false;
+/// Where the name ends, or the quote behind it, that something may follow before white space and the sign; most often nothing does.
+fn before_what_follows(bytes: &[u8], from: usize, end: usize, apart: bool) -> Option<usize> {
+    if !matches!(bytes[from..end], [.., b']' | b'*' | b'?' | b'}' | b')' | b'>']) {
+        return Some(end);
     }
-    let kept = name.len().checked_sub(end.len()).and_then(|from| name.as_bytes().get(from..));
-    kept.is_some_and(|kept| kept.eq_ignore_ascii_case(end))
+    let mut end = end;
+    // data['password'] = …
+    // `["password":protected]=>`, as PHP prints a field.
+    let visibility =
+        [&b"\":protected]"[..], b"\":private]"].into_iter().find(|end_of| bytes[from..end].ends_with(end_of));
+    end -= visibility.map_or(0, |visibility| visibility.len() - 1);
+    if let [.., b'"' | b'\'', b']'] = &bytes[from..end] {
+        end -= 1;
+    }
+    // **password**: x
+    if let [.., b'*', b'*'] = &bytes[from..end] {
+        end -= 2;
+    }
+    // var password: String? = "x"
+    if let [.., b'?'] = &bytes[from..end] {
+        end -= 1;
+    }
+    // public string Password { get; set; } = "x"
+    if bytes[from..end].ends_with(b"; }") {
+        let earliest = from.max(end.saturating_sub(ALIGNED));
+        end = earliest + bytes[earliest..end].iter().rposition(|byte| *byte == b'{')?;
+        end -= usize::from(bytes[from..end].ends_with(b" "));
+    }
+    // DECLARE @password varchar(20) = 'x'
+    if apart
+        && let [.., digit, b')'] = bytes[from..end]
+        && digit.is_ascii_digit()
+    {
+        let earliest = from.max(end.saturating_sub("(4000)".len()));
+        end = earliest + bytes[earliest..end].iter().rposition(|byte| *byte == b'(')?;
+    }
+    // The type of a declaration: `password: Option<String> = "x"`.
+    if let [.., b'>'] = &bytes[from..end] {
+        let earliest = from.max(end.saturating_sub(ALIGNED));
+        end = earliest + bytes[earliest..end].iter().position(|byte| *byte == b'<')?;
+    }
+    Some(end)
 }
 
 /// What names are made of, and nothing that stands around them.

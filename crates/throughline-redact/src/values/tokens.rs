@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::brackets::Brackets;
 use super::of_bytes;
 use crate::tokens::run_end;
 
@@ -14,6 +15,8 @@ pub(crate) struct Tokens {
     read: Range<usize>,
     /// Where what was read ends without what closes the text around.
     end: usize,
+    /// The same of brackets.
+    pub(super) brackets: Brackets,
 }
 
 impl Tokens {
