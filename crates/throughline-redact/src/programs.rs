@@ -281,6 +281,7 @@ impl Reader<'_> {
                 let whole = said.starts_with(flag).then_some(flag.len());
                 whole.or_else(|| in_cluster(said, flag).filter(|_| is_pair))
             };
+            let flags = if said.starts_with('-') { flags } else { &[] };
             let Some(len) = flags.iter().find_map(flag_len) else {
                 word = word_end.max(word + 1);
                 continue;
