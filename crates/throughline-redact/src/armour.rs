@@ -64,8 +64,8 @@ impl Armour {
             at = label;
             let line = &bytes[label..bytes.len().min(label + LONGEST_LABEL)];
             let line = &line[..run_end(line, 0, |byte| byte != b'\n')];
-            let Some(close) = memmem::find(line, self.fence) else { continue };
-            if !self.labels.iter().any(|part| memmem::find(&line[..close], part).is_some()) {
+            let Some(close) = place_of(self.fence, line) else { continue };
+            if !self.labels.iter().any(|part| place_of(part, &line[..close]).is_some()) {
                 continue;
             }
             let body = label + close + self.fence.len();
@@ -90,6 +90,16 @@ impl Armour {
             at = end;
         }
     }
+}
+
+/// Where a part first stands in a line: to make a searcher takes longer than most lines.
+fn place_of(part: &[u8], line: &[u8]) -> Option<usize> {
+    let Some(&first) = part.first() else { return Some(0) };
+    let mut at = run_end(line, 0, |byte| byte != first);
+    while at < line.len() && !line[at..].starts_with(part) {
+        at = run_end(line, at + 1, |byte| byte != first);
+    }
+    (at < line.len()).then_some(at)
 }
 
 /// Base64 in lines, also within the strings of source code, and the headers before it: `Proc-Type: 4,ENCRYPTED`.

@@ -41,10 +41,10 @@ pub(crate) fn find(text: &str, keys: &Keys, reading: Reading, found: &mut Found<
         let sign = key.sign(text, &operator);
         // In a phrase the word is no key of a pair: `secret key: x`.
         let is_of_phrase = operator.is_colon && key.quote.is_none() && key.follows_letter(bytes);
-        let of_pair = key
-            .holder
-            .filter(|_| !is_of_phrase)
-            .and_then(|holder| pair.value(text, keys, (holder, key.name), operator.end, sign, &mut tokens));
+        let of_pair =
+            key.said.holder.filter(|_| !is_of_phrase).and_then(|holder| {
+                pair.value(text, keys, (holder, key.name), operator.end, sign, &mut tokens)
+            });
         if let Some((value, name)) = of_pair {
             done = value.end.max(at);
             found.push_value(value.clone(), key.mark(bytes, &value), name);

@@ -8,24 +8,27 @@ use crate::fold::Folded;
 use crate::marker;
 use crate::places::places;
 
-/// Whether a text may be JSON, as far as its beginning says.
+/// Whether a text may be JSON, as far as its beginning and its end say.
 #[inline]
 pub(crate) fn may_be_json(text: &str) -> bool {
-    const BYTE_ORDER_MARK: u8 = 0xef;
-    matches!(text.as_bytes(), [b'{' | b'[' | b'"' | b' ' | b'\t' | b'\r' | b'\n' | BYTE_ORDER_MARK, ..])
+    matches!(trimmed(text).as_bytes(), [b'{' | b'[', .., b'}' | b']'] | [b'"', .., b'"'])
 }
 
 /// Whether a text is one or more objects or lists of JSON, or a single string.
 pub(crate) fn is_json(text: &str) -> bool {
-    // Readers of JSON may ignore it.
-    let trimmed = text.strip_prefix('\u{feff}').unwrap_or(text).trim_ascii();
-    match (trimmed.as_bytes().first(), trimmed.as_bytes().last()) {
-        (Some(b'{' | b'['), Some(b'}' | b']')) => {
+    let trimmed = trimmed(text);
+    match trimmed.as_bytes() {
+        [b'{' | b'[', .., b'}' | b']'] => {
             serde_json::Deserializer::from_str(trimmed).into_iter::<IgnoredAny>().all(|value| value.is_ok())
         }
-        (Some(b'"'), Some(b'"')) => is_value(trimmed),
+        [b'"', .., b'"'] => is_value(trimmed),
         _ => false,
     }
+}
+
+/// A text without the white space around it and its byte order mark, which readers of JSON may ignore.
+fn trimmed(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text).trim_ascii()
 }
 
 /// Whether a part of JSON is a whole value.

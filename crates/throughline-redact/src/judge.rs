@@ -189,26 +189,28 @@ pub(crate) fn is_expression(token: &str, rest: &str) -> bool {
 
 /// Whether it is a field of what programs have at hand: `self.token`, `process.env.TOKEN`.
 fn is_object(token: &str) -> bool {
-    match token.split_once('.') {
-        Some(("process", field)) => field.starts_with("env"),
-        Some((object, _)) => matches!(
+    let near = &token.as_bytes()[..token.len().min("document.".len())];
+    let dot = run_end(near, 0, |byte| byte != b'.');
+    match &near[..dot] {
+        _ if dot == near.len() => false,
+        b"process" => token[dot..].starts_with(".env"),
+        object => matches!(
             object,
-            "self"
-                | "this"
-                | "args"
-                | "req"
-                | "request"
-                | "os"
-                | "config"
-                | "ctx"
-                | "params"
-                | "options"
-                | "opts"
-                | "props"
-                | "window"
-                | "document"
+            b"self"
+                | b"this"
+                | b"args"
+                | b"req"
+                | b"request"
+                | b"os"
+                | b"config"
+                | b"ctx"
+                | b"params"
+                | b"options"
+                | b"opts"
+                | b"props"
+                | b"window"
+                | b"document"
         ),
-        None => false,
     }
 }
 
@@ -307,7 +309,7 @@ fn is_algorithm(token: &str) -> bool {
 /// Whether it is a fraction, as no code is: `tan=0.577`.
 pub(crate) fn is_fraction(word: &str) -> bool {
     let word = word.trim_start_matches(['-', '+']);
-    word.contains('.') && word.starts_with(|c: char| c.is_ascii_digit()) && word.parse::<f64>().is_ok()
+    word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.') && word.parse::<f64>().is_ok()
 }
 
 /// Whether an object says what a value must be like, and holds none: `{"type": "string", "minLength": 8}`.

@@ -8,6 +8,7 @@ use rustc_hash::FxHashSet;
 
 use crate::fold::Folded;
 use crate::gate::Gate;
+use crate::holder::Holder;
 use crate::memo::{self, Memo};
 use crate::names::{self, Lists, Place};
 
@@ -54,6 +55,15 @@ pub(crate) struct Named {
     pub(crate) is_head: bool,
 }
 
+/// What a name in text says.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Said {
+    /// What it names, if it is sensitive.
+    pub(crate) named: Option<Named>,
+    /// What it holds of a pair.
+    pub(crate) holder: Option<Holder>,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Needle {
     place: Place,
@@ -75,7 +85,7 @@ pub(crate) struct Keys {
     kept: FxHashSet<Box<[u8]>>,
     lists: &'static Lists,
     /// What is known of names in text, of which there are more than of keys.
-    known: Memo<Option<Named>, 2048>,
+    known: Memo<Said, 2048>,
     known_phrases: Memo<Option<Named>>,
 }
 
@@ -174,21 +184,26 @@ impl Keys {
         if self.gate.may_pass(key) { spelled(key, |spelling| self.find(spelling, false)) } else { None }
     }
 
-    /// As [`classify`](Self::classify), for names in text, which are remembered and have a limit: of what is longer nobody
-    /// knows where it begins.
+    /// As [`classify`](Self::classify), for names in text.
     pub(crate) fn classify_name(&self, name: &str) -> Option<Named> {
+        self.said_by(name).named
+    }
+
+    /// What a name in text says. Such names are remembered and have a limit: of what is longer nobody knows where it begins.
+    pub(crate) fn said_by(&self, name: &str) -> Said {
         if name.len() > LONGEST_NAME {
-            return None;
+            return Said::default();
         }
+        let said = |named: Option<Named>| Said { named, holder: Holder::of(name) };
         match self.known.get(name) {
             Some(known) => known,
             None if self.gate.may_pass(name) => {
-                self.known.get_or(name, || spelled(name, |spelling| self.find(spelling, false)))
+                self.known.get_or(name, || said(spelled(name, |spelling| self.find(spelling, false))))
             }
             // To look at it again takes less than to remember it beside those that find no room.
             None => {
-                self.known.put(name, None);
-                None
+                self.known.put(name, said(None));
+                said(None)
             }
         }
     }

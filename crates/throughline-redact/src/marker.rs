@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::places::places;
+use crate::places::{any_in_row, places};
 use crate::pseudonym;
 
 /// What stands for a value under a sensitive key.
@@ -95,6 +95,17 @@ impl Marks {
     /// Whether a text is one mark and nothing else.
     pub(crate) fn is_mark(&self, text: &str) -> bool {
         self.bracketed_at_start(text).or_else(|| pseudonym::at_start(text)) == Some(text.len())
+    }
+
+    /// Whether there is a mark in a text.
+    pub(crate) fn any_in(&self, text: &str) -> bool {
+        // Most texts have not even the beginning of one.
+        let may_be = any_in_row::<3, 34>(text.as_bytes(), |[one, two, three]| {
+            let bracketed =
+                (one == b'[') & (((two == b'r') & (three == b'e')) | ((two == b'c') & (three == b'u')));
+            bracketed | ((one == b'y') & (two == b'm') & (three == b':'))
+        });
+        may_be && self.in_text(text).next().is_some()
     }
 
     /// The marks in a text, in order.

@@ -281,6 +281,7 @@ impl Reader<'_> {
                 let whole = said.starts_with(flag).then_some(flag.len());
                 whole.or_else(|| in_cluster(said, flag).filter(|_| is_pair))
             };
+            let flags = if said.starts_with('-') { flags } else { &[] };
             let Some(len) = flags.iter().find_map(flag_len) else {
                 word = word_end.max(word + 1);
                 continue;
@@ -524,11 +525,12 @@ const IN_TABLE: [bool; 256] = {
 /// How long a flag of one letter is with others before it that stand alone, as in `curl -sSu ada:hunter2`.
 fn in_cluster(said: &str, flag: &str) -> Option<usize> {
     /// Those that take nothing.
-    const ALONE: &str = "sSkvfLiIgGjJlnNOqRZaB0#46";
-    let letter = flag.strip_prefix('-').filter(|letter| letter.len() == 1)?;
-    let before = said.strip_prefix('-')?.split(letter).next()?;
-    let len = 1 + before.len() + letter.len();
-    let is_cluster = !before.is_empty() && before.chars().all(|c| ALONE.contains(c)) && len <= said.len();
+    const ALONE: [bool; 256] = values::of_bytes(b"sSkvfLiIgGjJlnNOqRZaB0#46");
+    let &[b'-', letter] = flag.as_bytes() else { return None };
+    let bytes = said.as_bytes();
+    let end = run_end(bytes, 1, |byte| byte != letter && ALONE[usize::from(byte)]);
+    let is_cluster = said.starts_with('-') && end > 1 && bytes.get(end) == Some(&letter);
+    let len = end + 1;
     (is_cluster && (len == said.len() || said[len..].contains(':'))).then_some(len)
 }
 

@@ -157,7 +157,7 @@ impl Scanner {
 
     /// The hits in a text, in order and apart; so many levels of JSON are around it.
     fn find(&self, text: &str, prefilter: Prefilter, reading: Reading, level: usize) -> Vec<Hit<'_>> {
-        let hits = if prefilter.marks() && self.marks.in_text(text).next().is_some() {
+        let hits = if prefilter.marks() && self.marks.any_in(text) {
             self.find_between_marks(text, reading)
         } else {
             self.find_between(text, prefilter, reading)

@@ -36,6 +36,10 @@ pub(crate) fn find(text: &str, keys: &Keys, found: &mut Found<'_>) {
     for end in memchr_iter(b'\n', bytes).chain(std::iter::once(bytes.len())) {
         let line = start..end;
         start = end + 1;
+        // What is indented has no names of columns in it, but between tabs and bars.
+        if head.is_none() && bytes.get(line.start) == Some(&b' ') && cells_at >= line.end {
+            continue;
+        }
         // A row of lines parts the head from what is below.
         let is_rule = |byte: &u8| matches!(byte, b'-' | b'+' | b'=' | b'|' | b':' | b' ' | b'\r');
         if head.is_some() && bytes[line.clone()].contains(&b'-') && bytes[line.clone()].iter().all(is_rule) {

@@ -98,7 +98,8 @@ pub(crate) fn extent(
         b'|' | b'>' if sign.colon => block(bytes, start)?,
         _ => bare(text, start, named, sign, tokens)?,
     };
-    let said = text[value.clone()].trim_matches(|c: char| c.is_whitespace() || "[](){}".contains(c));
+    let is_around = |c: char| matches!(c, '[' | ']' | '(' | ')' | '{' | '}') || c.is_whitespace();
+    let said = text[value.clone()].trim_matches(is_around);
     if judge::is_nothing(said, named.kind) {
         return None;
     }
@@ -242,14 +243,7 @@ fn in_brackets(
     let is_list = whole.starts_with('[')
         && inner.bytes().all(|byte| byte.is_ascii_digit() || b", ]".contains(&byte))
         && inner.contains(',');
-    // What is in quotes may have any signs.
-    let is_code = || {
-        whole
-            .split(['"', '\''])
-            .step_by(2)
-            .any(|part| part.trim_start_matches(['[', '{', '(']).contains(['(', '=']))
-    };
-    let has_literal = whole.contains(['"', '\'']) && !whole.contains('\n') && !is_code();
+    let has_literal = whole.contains(['"', '\'']) && !whole.contains('\n') && !is_code(whole.as_bytes());
     let is_plain_list = || {
         let is_known = is_strong(named) || named.kind == SecretKind::Ambiguous;
         let mut items = inner.trim_end_matches(']').split(", ");
@@ -258,6 +252,24 @@ fn in_brackets(
         whole.starts_with('[') && sign.is_prose() && is_known && items.next().is_some_and(is_secret)
     };
     (is_list || is_plain_list() || (has_literal && !names_only(whole, named))).then_some(value)
+}
+
+/// Whether what is in brackets has signs of a program: what is in quotes may have any.
+fn is_code(whole: &[u8]) -> bool {
+    const SIGNS: [bool; 256] = of_bytes(b"\"'(=");
+    let (mut part, mut is_quoted, mut at) = (0, false, 0);
+    loop {
+        at = run_end(whole, at, |byte| !SIGNS[usize::from(byte)]);
+        match whole.get(at) {
+            None => return false,
+            Some(b'"' | b'\'') => (part, is_quoted) = (at + 1, !is_quoted),
+            Some(_) if is_quoted => {}
+            // A bracket may open within another one.
+            Some(b'(') if whole[part..at].iter().all(|byte| matches!(byte, b'[' | b'{')) => part = at + 1,
+            Some(_) => return true,
+        }
+        at += 1;
+    }
 }
 
 /// Whether the name is one of a credential, and has no other meanings.

@@ -4,9 +4,8 @@ use std::ops::Range;
 
 use memchr::{memrchr2, memrchr3};
 
-use crate::holder::Holder;
 use crate::judge;
-use crate::keys::{Keys, LONGEST_NAME, Named, SecretKind};
+use crate::keys::{Keys, LONGEST_NAME, Named, Said, SecretKind};
 use crate::marker;
 use crate::names::{self, List};
 use crate::tokens::run_end;
@@ -99,7 +98,7 @@ pub(super) fn glance<'t>(text: &'t str, from: usize, operator: &Operator, keys: 
         !operator.is_colon && matches!(bytes.get(value()), Some(b'"' | b'\'' | b'`' | b'\\' | b'S'))
     };
     let may_end_phrase = || operator.is_colon && before == Some(b' ') && keys.may_end_phrase(name);
-    let says_something = key.holder.is_some() || key.named.is_some();
+    let says_something = key.said.holder.is_some() || key.said.named.is_some();
     let may_tell = is_parameter || says_something || may_declare() || may_end_phrase();
     if may_tell && has_letters(name) { Glance::Plain(key) } else { Glance::Nothing }
 }
@@ -120,10 +119,7 @@ pub(super) struct Key<'t> {
     pub(super) quote: Option<&'t str>,
     /// Whether white space stands between it and the sign.
     pub(super) apart: bool,
-    /// What part of a pair it holds.
-    pub(super) holder: Option<Holder>,
-    /// What the name says, if it is sensitive.
-    named: Option<Named>,
+    pub(super) said: Said,
 }
 
 impl<'t> Key<'t> {
@@ -135,8 +131,7 @@ impl<'t> Key<'t> {
         apart: bool,
         keys: &Keys,
     ) -> Self {
-        let (holder, named) = (Holder::of(name), keys.classify_name(name));
-        Self { name, start, from, quote, apart, holder, named }
+        Self { name, start, from, quote, apart, said: keys.said_by(name) }
     }
 
     pub(super) fn before(text: &'t str, from: usize, sign: usize, keys: &Keys) -> Option<Self> {
@@ -309,7 +304,7 @@ impl<'t> Key<'t> {
             let named = Named { kind: SecretKind::Credential, is_weak: true, is_head: true };
             is_one.then(|| itself(named))
         };
-        let (named, name) = self.named.map(itself).or_else(by_phrase).or_else(by_parameter)?;
+        let (named, name) = self.said.named.map(itself).or_else(by_phrase).or_else(by_parameter)?;
         if sign.quoted {
             return Some((named, name));
         }

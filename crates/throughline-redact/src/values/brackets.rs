@@ -18,12 +18,17 @@ impl Brackets {
     /// From this bracket to the one that closes it, or to the limit.
     pub(super) fn from(&mut self, bytes: &[u8], start: usize, limit: usize) -> Range<usize> {
         let [one, other] = &mut self.0;
-        let reading = if one.has(start) || (!other.has(start) && one.at <= other.at) { one } else { other };
-        if !reading.has(start) || start - reading.from > LONGEST_READING {
-            reading.begin(start);
-        }
+        let (reading, place) = match (one.place(start), other.place(start)) {
+            (Some(place), _) => (one, Some(place)),
+            (None, Some(place)) => (other, Some(place)),
+            (None, None) if one.at <= other.at => (one, None),
+            (None, None) => (other, None),
+        };
+        let place = place.filter(|_| start - reading.from <= LONGEST_READING);
+        let place = place.unwrap_or_else(|| reading.begin(start));
         reading.read(&bytes[..limit]);
-        start..reading.end(start).filter(|end| *end <= limit).unwrap_or(limit)
+        let end = reading.brackets.get(place).and_then(|(_, end)| *end);
+        start..end.filter(|end| *end <= limit).unwrap_or(limit)
     }
 }
 
@@ -40,22 +45,16 @@ struct Reading {
 }
 
 impl Reading {
-    fn begin(&mut self, start: usize) {
+    /// Begins anew with a bracket, which is the first one then.
+    fn begin(&mut self, start: usize) -> usize {
         (self.from, self.at, self.in_string) = (start, start, false);
         self.brackets.clear();
         self.open.clear();
+        0
     }
 
     fn place(&self, start: usize) -> Option<usize> {
         self.brackets.binary_search_by_key(&start, |(start, _)| *start).ok()
-    }
-
-    fn has(&self, start: usize) -> bool {
-        start < self.at && self.place(start).is_some()
-    }
-
-    fn end(&self, start: usize) -> Option<usize> {
-        self.brackets[self.place(start)?].1
     }
 
     fn read(&mut self, bytes: &[u8]) {
