@@ -41,6 +41,9 @@ const VIEWER_SPEED: &str = "THROUGHLINE_VIEWER_SPEED";
 /// The fuzz targets' engine reads from it how many inputs to make.
 const INPUTS: &str = "BOLERO_RANDOM_ITERATIONS";
 
+/// How many tests run at a time, for the harness of Rust's tests.
+const THREADS: &str = "RUST_TEST_THREADS";
+
 /// Tests that need a tool read this variable: with `required` a missing tool is a failure, with `off` they are
 /// left out, and where it is unset (plain `cargo test`) they run if the tool is there.
 const SERVICES: &str = "THROUGHLINE_SERVICES";
@@ -98,6 +101,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         }
         // Panics have theirs. To capture one with each error takes long on many threads, and steps would seem slow.
         tests.env("RUST_LIB_BACKTRACE", "0");
+        // Half of the time they wait for servers, browsers and other processes.
+        if let (Err(_), Ok(cores)) = (std::env::var(THREADS), std::thread::available_parallelism()) {
+            tests.env(THREADS, (2 * cores.get()).to_string());
+        }
         call(tests.env(SERVICES, services))
     })?;
     steps
