@@ -165,8 +165,10 @@ mod tests {
             while phase(&mover) == Phase::Moving {
                 append(&mut writer);
             }
-            assert_eq!(phase(&mover), Phase::Moved);
-            append(&mut writer);
+            // The last of these commits may have moved the rest.
+            if phase(&mover) == Phase::Moved {
+                append(&mut writer);
+            }
             assert_eq!(phase(&mover), Phase::Idle);
             append(&mut writer);
             let in_log = |row: &rusqlite::Row<'_>| row.get::<_, u32>(1);
