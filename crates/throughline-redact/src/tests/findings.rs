@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn what_gave_a_secret_away_is_said_by_whoever_has_found_it() {
+fn what_gave_a_secret_away_is_said_by_the_recogniser_that_found_it() {
     let redactor = standard();
     for (text, because) in [
         ("password=hunter2", &["the value of `password`"][..]),

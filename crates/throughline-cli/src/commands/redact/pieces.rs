@@ -1,4 +1,4 @@
-//! How much of a pipe is read together: a secret may stand lines below its name, and whoever watches a log must not wait.
+//! How much of a pipe is read together: a secret may stand lines below its name, and nobody who watches a log should have to wait.
 
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
